@@ -31,7 +31,7 @@ interface Order<T> {
   take(now: number): T | undefined;
   charge(item: T, tokens: number): void;
   settle(item: T, now: number): void;
-  countBefore(items: readonly T[], now: number): ReadonlyMap<T, number>;
+  countBefore(items: readonly T[], now: number): unknown;
 }
 
 /** The order before: one list for each priority, and positions by a walk. */

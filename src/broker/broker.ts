@@ -16,7 +16,7 @@
 //    lost offsets; no reader receives bytes that fail their check.
 //  - Appends to one topic are serialized. The engine checks conditions at that serialization point, so a condition
 //    that held when `append` resolved held at the moment of writing.
-import type { Paused } from './flow-policy.ts';
+import type { Paused, QueuePlace } from './flow-policy.ts';
 import type { StopSignal } from '../base/stop-signal.ts';
 import type { BlobKeeping } from './blobs.ts';
 import { BrokerError } from './errors.ts';
@@ -362,11 +362,11 @@ export interface GroupBroker {
   consume(group: string, pattern: TopicPattern, options: ConsumeOptions): AsyncIterable<Delivery>;
 
   /** For each given topic (at most 256) that is queued in this group: the number of topics ahead of it, by priority
-   *  and order. Leaves out topics in flight, given back with a delay, or consumed, and all topics of a group that
-   *  this engine does not know. A hint only: the queue moves meanwhile, and the count does not foresee the share of a
-   *  lower priority.
+   *  and order, and in how many ms it is delivered, as far as that is known from how long deliveries took. Leaves out
+   *  topics in flight, given back with a delay, or consumed, and all topics of a group that this engine does not know.
+   *  A hint only: the queue moves meanwhile, and the count does not foresee the share of a lower priority.
    *  @throws BrokerError invalid-config, unavailable, closed */
-  countBefore(group: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, number>>;
+  countBefore(group: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, QueuePlace>>;
 
   /** Nothing of these groups and flows is delivered until a list of a higher version leaves them out; it waits, and
    *  deliveries under way continue. Holds on all nodes once it resolves. The caller keeps the list, and gives it again

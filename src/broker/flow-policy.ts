@@ -1,4 +1,5 @@
-// What a flow of a consumer group (`FlowOf` in broker.ts) may have: the policies that an engine's schedule applies.
+// What a flow of a consumer group (`FlowOf` in broker.ts) may have: the policies that an engine's schedule applies, and
+// what they mean for a topic that waits.
 
 /** The smallest and the largest weight of a flow. */
 export const WEIGHT_MIN = 0.01;
@@ -59,4 +60,45 @@ export type FlowPolicyOf = (flow: string, group: string) => FlowPolicy;
 
 export function hasLimits({ concurrent, deliveryRate, tokenRate }: FlowPolicy): boolean {
   return concurrent !== undefined || deliveryRate !== undefined || tokenRate !== undefined;
+}
+
+/** The deliveries of a group. */
+export interface Service {
+  /** Under way now. */
+  readonly held: number;
+  /** Moving mean of how long one takes. Undefined before any has ended. */
+  readonly meanMs: number | undefined;
+}
+
+/** The limits of a flow around the topic, or of the topic's own flow. */
+export interface FlowLimit {
+  /** Topics of the flow that are ahead. */
+  readonly ahead: number;
+  readonly held: number;
+  readonly concurrent: number;
+  /** Until its buckets allow the next delivery, and between two deliveries from then on. */
+  readonly opensInMs: number;
+  readonly everyMs: number;
+}
+
+/** How many topics are ahead of a topic that waits, and in how many ms it is delivered, where that is known. */
+export interface QueuePlace {
+  readonly ahead: number;
+  readonly waitMs?: number;
+}
+
+/** Never negative; undefined where nothing is known: no delivery has ended yet, or none is under way. */
+export function waitMsOf(ahead: number, { held, meanMs }: Service, limits: readonly FlowLimit[]): number | undefined {
+  if (meanMs === undefined || held === 0) return undefined;
+  let waitMs = ((ahead + 1) * meanMs) / held;
+  for (const limit of limits) {
+    const ends = limit.held + limit.ahead + 1 - limit.concurrent;
+    if (ends > 0) waitMs = Math.max(waitMs, (ends * meanMs) / limit.concurrent);
+    waitMs = Math.max(waitMs, limit.opensInMs + limit.ahead * limit.everyMs);
+  }
+  return Math.max(0, waitMs);
+}
+
+export function placeOf(ahead: number, waitMs: number | undefined): QueuePlace {
+  return waitMs === undefined ? { ahead } : { ahead, waitMs };
 }

@@ -91,7 +91,12 @@ function controlJson(event: ControlEvent): string {
     case 'expiring':
       return JSON.stringify({ expiresAt: new Date(event.expiresAt).toISOString() });
     case 'queue':
-      return JSON.stringify({ runId: event.runId, ahead: event.ahead, paused: event.paused });
+      return JSON.stringify({
+        runId: event.runId,
+        ahead: event.ahead,
+        paused: event.paused,
+        startsInSeconds: event.startsInSeconds,
+      });
     default:
       return event satisfies never;
   }

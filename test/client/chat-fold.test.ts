@@ -106,11 +106,13 @@ describe('a turn', () => {
   });
 
   it('shows how many runs are before a queued one, until it starts', () => {
-    const waiting = foldQueue(fold(prompt('p1'), queued('r1', 'p1')), 'r1', 3);
-    expect(waiting.runs[0]?.ahead).toBe(3);
-    expect(foldFrom(waiting, started('r1', 'a1')).runs[0]?.ahead).toBeUndefined();
-    expect(foldQueue(begun, 'r1', 2)).toBe(begun);
-    expect(foldQueue(begun, 'other', 2)).toBe(begun);
+    const waiting = foldQueue(fold(prompt('p1'), queued('r1', 'p1')), 'r1', { ahead: 3, startsInSeconds: 20 });
+    expect(waiting.runs[0]).toMatchObject({ ahead: 3, startsInSeconds: 20 });
+    expect(foldQueue(waiting, 'r1', { ahead: 3, paused: true }).runs[0]).toMatchObject({ paused: true, ahead: 3 });
+    const { ahead, startsInSeconds } = foldFrom(waiting, started('r1', 'a1')).runs[0] ?? {};
+    expect([ahead, startsInSeconds]).toEqual([undefined, undefined]);
+    expect(foldQueue(begun, 'r1', { ahead: 2 })).toBe(begun);
+    expect(foldQueue(begun, 'other', { ahead: 2 })).toBe(begun);
   });
 
   it('shows prompts with content parts, and keeps parts other than text as they came', () => {

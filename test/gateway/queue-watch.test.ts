@@ -58,7 +58,8 @@ it('sends a reader the number of runs before its own when it changes, on both wi
   await rig.model.call(1);
   await h.clock.advance(1000);
   await eventually(() => told(sse).length === 2);
-  expect(told(sse)[1]).toEqual({ runId: mine, ahead: 0 });
+  // One run has ended, after six seconds.
+  expect(told(sse)[1]).toEqual({ runId: mine, ahead: 0, startsInSeconds: 6 });
   (await rig.model.call(1)).finish();
   (await rig.model.call(2)).say('x').finish();
   await eventually(() => sse.events.seen.some((event) => event.event === 'run.completed'));

@@ -28,6 +28,7 @@ import type { Position } from '../../src/broker/position.ts';
 import type { StopSignal } from '../../src/base/stop-signal.ts';
 import { IteratedTail } from '../support/iterated-tail.ts';
 import type { Random } from './random.ts';
+import type { QueuePlace } from '../../src/broker/flow-policy.ts';
 
 export class Gate implements BrokerEngine {
   readonly #broker: BrokerEngine;
@@ -115,7 +116,7 @@ export class Gate implements BrokerEngine {
     return this.#ask(() => this.#broker.list(pattern, page));
   }
 
-  countBefore(group: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, number>> {
+  countBefore(group: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, QueuePlace>> {
     return this.#ask(() => this.#broker.countBefore(group, topics));
   }
 

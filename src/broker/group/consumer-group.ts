@@ -18,6 +18,7 @@ import type { LeaseOwner } from './lease.ts';
 import type { DeliveryCount, QueueStore } from './queue-store.ts';
 import { ReadyList } from './ready-list.ts';
 import { Schedule } from './schedule.ts';
+import type { QueuePlace } from '../flow-policy.ts';
 
 /** How long a topic waits after its record could not be read, so that it does not keep other topics from being
  *  served. */
@@ -101,7 +102,7 @@ export class ConsumerGroup implements LeaseOwner {
   }
 
   /** Counts in the order of the schedule. It does not account for the share that a lower priority gets. */
-  countBefore(topics: readonly LiteTopicName[]): ReadonlyMap<LiteTopicName, number> {
+  countBefore(topics: readonly LiteTopicName[]): ReadonlyMap<LiteTopicName, QueuePlace> {
     const lanes = topics.flatMap((topic) => this.#lanes.get(topic) ?? []);
     return new Map(
       [...this.#schedule.countBefore(lanes, this.#clock.mono())].map(([lane, count]) => [lane.topic, count]),

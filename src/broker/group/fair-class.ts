@@ -14,6 +14,7 @@
 import type { FlowGate } from './flow-gate.ts';
 import type { FlowLimits } from './flow-gates.ts';
 import type { FairItem, FlowStart } from './flow-node.ts';
+import type { FlowLimit } from '../flow-policy.ts';
 import { InnerFlow, LeafFlow, type FlowNode } from './flow-node.ts';
 
 /** Flows with nothing waiting and nothing held whose virtual time is kept, in one class. */
@@ -30,6 +31,14 @@ export const FLOWS_COUNTED_MAX = 256;
 export const FIRST_GUESS = 64;
 /** How much one report moves the mean. */
 export const MEAN_GAIN = 0.2;
+
+/** The place of an item in its class. */
+export interface FairPlace {
+  readonly ahead: number;
+  /** Of its flow and of the flows around it. */
+  readonly limits: readonly FlowLimit[];
+  readonly isPaused: boolean;
+}
 
 export interface ClassOptions {
   readonly limits: FlowLimits;
@@ -147,14 +156,19 @@ export class FairClass<T> {
 
   /** For each of these waiting items the number of items ahead of it, if each delivery costs what is guessed. Of more
    *  than FLOWS_COUNTED_MAX flows of one level a sample is counted, without those that have reached a limit. */
-  countBefore(items: readonly FairItem<T>[], now: number): readonly number[] {
+  countBefore(items: readonly FairItem<T>[], now: number): readonly FairPlace[] {
     const isClosed = ({ path, gate }: FlowNode<T>): boolean => this.#limits.closedBy(path, gate, now) !== undefined;
     return items.map(({ leaf, place }) => {
-      if (leaf === undefined || place === undefined) return 0;
-      let rank = leaf.queue.rank(place);
-      for (let one: FlowNode<T> = leaf; one.parent !== undefined; one = one.parent)
-        rank += countOthers(one, rank, isClosed);
-      return rank;
+      if (leaf === undefined || place === undefined) return { ahead: 0, limits: [], isPaused: false };
+      const limits: FlowLimit[] = [];
+      let ahead = leaf.queue.rank(place);
+      let isPaused = false;
+      for (let one: FlowNode<T> = leaf; one.parent !== undefined; one = one.parent) {
+        if (one.gate !== undefined) limits.push(one.gate.limit(ahead, one.guess, now));
+        isPaused ||= this.#limits.closedBy(one.path, one.gate, now)?.isPaused === true;
+        ahead += countOthers(one, ahead, isClosed);
+      }
+      return { ahead, limits, isPaused };
     });
   }
 

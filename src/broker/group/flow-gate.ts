@@ -1,6 +1,6 @@
 // What keeps a flow from being served for a time: its limits. A closed gate has the flows that wait for it, and the
 // schedule leaves those out until it opens. Pure: time is an argument (monotonic ms).
-import type { FlowPolicy, Rate } from '../flow-policy.ts';
+import type { FlowPolicy, Rate, FlowLimit } from '../flow-policy.ts';
 
 /** How long a bucket may stay below zero, so that one wrong report cannot stop a flow for days. */
 export const DEBT_MS_MAX = 60 * 60 * 1000;
@@ -27,6 +27,11 @@ class Bucket {
   /** When it has one unit again; not after `now` if it has one. */
   get opensAt(): number {
     return this.#fullAt - (this.#burst - 1) / this.#perMs;
+  }
+
+  /** In which these units flow in. */
+  msOf(units: number): number {
+    return units / this.#perMs;
   }
 
   get fullAt(): number {
@@ -69,6 +74,17 @@ export class FlowGate {
   get opensAt(): number {
     if (this.isPaused || this.#held >= this.#concurrent) return Infinity;
     return Math.max(this.#deliveries?.opensAt ?? -Infinity, this.#tokens?.opensAt ?? -Infinity);
+  }
+
+  /** What it means for a topic with so many of its flow ahead, each of which costs what is guessed. */
+  limit(ahead: number, guess: number, now: number): FlowLimit {
+    return {
+      ahead,
+      held: this.#held,
+      concurrent: this.#concurrent,
+      opensInMs: Math.max(0, (this.#deliveries?.opensAt ?? now) - now, (this.#tokens?.opensAt ?? now) - now),
+      everyMs: Math.max(this.#deliveries?.msOf(1) ?? 0, this.#tokens?.msOf(guess) ?? 0),
+    };
   }
 
   /** When nothing of what it has counted matters any more. */

@@ -3,7 +3,7 @@
 // for visible records.
 import type { ConsumeOptions, Delivery } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
-import type { FlowPolicyOf, Paused } from '../flow-policy.ts';
+import type { FlowPolicyOf, Paused, QueuePlace } from '../flow-policy.ts';
 import { GROUPS_MAX, checkConsume, checkCountedTopics, checkPaused } from './consume-options.ts';
 import { ConsumerGroup } from './consumer-group.ts';
 import type { Consumer, GroupOptions } from './consumer-group.ts';
@@ -68,9 +68,9 @@ export class GroupConsumption {
   }
 
   /** For each given topic that is queued in the group: the number of topics ahead of it. */
-  countBefore(name: string, topics: readonly LiteTopicName[]): ReadonlyMap<LiteTopicName, number> {
+  countBefore(name: string, topics: readonly LiteTopicName[]): ReadonlyMap<LiteTopicName, QueuePlace> {
     checkCountedTopics(topics);
-    return this.#groups.get(name)?.group.countBefore(topics) ?? new Map<LiteTopicName, number>();
+    return this.#groups.get(name)?.group.countBefore(topics) ?? new Map<LiteTopicName, QueuePlace>();
   }
 
   setPaused(paused: Paused): void {

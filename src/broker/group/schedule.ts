@@ -4,10 +4,11 @@
 //  - If anything waits that has reached no limit (flow-gates.ts), `take` returns something.
 //  - Of one flow and one priority, the item that has waited longest is first.
 import type { Priority } from '../broker.ts';
-import { FairClass } from './fair-class.ts';
+import { FairClass, MEAN_GAIN } from './fair-class.ts';
 import type { FlowLimits } from './flow-gates.ts';
 import { FairItem } from './flow-node.ts';
 import { PRIORITIES, PriorityOrder } from './ready-list.ts';
+import { placeOf, waitMsOf, type QueuePlace } from '../flow-policy.ts';
 
 /** A priority that has waited this long without a delivery is served next. Whole priorities age, and not single items:
  *  if items went up, a flow with long answers, which is served seldom, would get more than its share. */
@@ -41,7 +42,9 @@ export class Schedule<T> {
   /** ms at which each priority was last served, or came to wait. */
   readonly #since: Record<Priority, number> = { high: 0, normal: 0, low: 0 };
   readonly #waiting = new Map<T, Scheduled<T>>();
-  readonly #held = new Map<T, Scheduled<T>>();
+  readonly #held = new Map<T, Scheduled<T> & { readonly takenAt: number }>();
+  /** Moving mean of how long an item is held. */
+  #meanMs: number | undefined;
 
   constructor({ limits = NO_LIMITS, onReady = () => undefined }: ScheduleOptions = {}) {
     this.#classes = {
@@ -91,7 +94,7 @@ export class Schedule<T> {
     if (priority === undefined || item === undefined) return undefined;
     this.#since[priority] = now;
     this.#waiting.delete(item.value);
-    this.#held.set(item.value, { item, priority });
+    this.#held.set(item.value, { item, priority, takenAt: now });
     return item.value;
   }
 
@@ -108,20 +111,29 @@ export class Schedule<T> {
     const held = this.#held.get(value);
     if (held === undefined) return;
     this.#held.delete(value);
+    if (how === 'served') {
+      const ms = now - held.takenAt;
+      this.#meanMs = this.#meanMs === undefined ? ms : this.#meanMs + MEAN_GAIN * (ms - this.#meanMs);
+    }
     this.#classes[held.priority].settle(held.item, now, how);
   }
 
   /** For each of these items that waits, the number of items ahead of it: those of higher priorities, and those that
-   *  the fair order takes first if each costs what is guessed. It does not foresee the share of a lower priority, nor
-   *  aging, nor what comes later. */
-  countBefore(values: Iterable<T>, now: number): ReadonlyMap<T, number> {
-    const counts = new Map<T, number>();
+   *  the fair order takes first if each costs what is guessed; and when it is taken, if each takes as long as those
+   *  before. It does not foresee the share of a lower priority, nor aging, nor what comes later. */
+  countBefore(values: Iterable<T>, now: number): ReadonlyMap<T, QueuePlace> {
+    const counts = new Map<T, QueuePlace>();
     const known = [...values].flatMap((value) => this.#waiting.get(value) ?? []);
+    const service = { held: this.#held.size, meanMs: this.#meanMs };
     let higher = 0;
     for (const priority of PRIORITIES) {
       const items = known.filter((one) => one.priority === priority).map(({ item }) => item);
-      const before = this.#classes[priority].countBefore(items, now);
-      for (const [i, { value }] of items.entries()) counts.set(value, higher + (before[i] ?? 0));
+      const places = this.#classes[priority].countBefore(items, now);
+      for (const [i, { ahead, limits, isPaused }] of places.entries()) {
+        const waitMs = isPaused ? undefined : waitMsOf(higher + ahead, service, limits);
+        const value = items[i]?.value;
+        if (value !== undefined) counts.set(value, placeOf(higher + ahead, waitMs));
+      }
       higher += this.#classes[priority].open;
     }
     return counts;

@@ -20,7 +20,7 @@ import type {
 } from '../broker.ts';
 import type { BrokerHealth, CheckedPage, DamagedTopic, LostPart } from '../health.ts';
 import { BrokerError, isBrokerError } from '../errors.ts';
-import type { FlowPolicyOf, Paused } from '../flow-policy.ts';
+import type { FlowPolicyOf, Paused, QueuePlace } from '../flow-policy.ts';
 import { GroupConsumption } from '../group/group-consumption.ts';
 import { parseTopicPattern, type LiteTopicName, type TopicPattern } from '../lite-topic.ts';
 import type { Position } from '../position.ts';
@@ -193,7 +193,7 @@ export class LogEngine
     return this.#groups.consume(group, pattern, options);
   }
 
-  async countBefore(group: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, number>> {
+  async countBefore(group: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, QueuePlace>> {
     this.#mustBeOpen();
     return this.#groups.countBefore(group, topics);
   }

@@ -16,7 +16,7 @@ import type {
   ReadResult,
 } from '../broker.ts';
 import type { BrokerHealth } from '../health.ts';
-import type { FlowPolicyOf, Paused } from '../flow-policy.ts';
+import type { FlowPolicyOf, Paused, QueuePlace } from '../flow-policy.ts';
 import type { Reset, Tail, TailOptions, TopicInfo, TopicPage, TopicWrite } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
 import { Deadlines } from '../group/deadlines.ts';
@@ -167,7 +167,7 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
     return this.#groups.consume(group, pattern, options);
   }
 
-  async countBefore(group: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, number>> {
+  async countBefore(group: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, QueuePlace>> {
     this.#mustBeOpen();
     return this.#groups.countBefore(group, topics);
   }

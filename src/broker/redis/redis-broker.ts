@@ -26,7 +26,7 @@ import { APPEND, APPEND_IN_RESERVE, decodeAppend, encodeAppend } from './command
 import { decodeDescribe, DESCRIBE, DESCRIBE_DURABLE, DESCRIBE_MAX, DESCRIBE_WATCHED } from './commands/describe.ts';
 import { WatchTable } from './watch/watch-table.ts';
 import { PartitionSweep } from './partition-sweep.ts';
-import type { Paused } from '../flow-policy.ts';
+import type { Paused, QueuePlace } from '../flow-policy.ts';
 import type { FlowRules } from './schedule/group-schedule.ts';
 import { RedisGroups } from './queue/redis-groups.ts';
 import { decodeRead, encodeRead, READ, type RedisRead } from './commands/read.ts';
@@ -124,7 +124,7 @@ export class RedisBroker implements BrokerEngine {
     return this.#groups.consume(group, pattern, options);
   }
 
-  async countBefore(group: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, number>> {
+  async countBefore(group: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, QueuePlace>> {
     this.#mustBeOpen();
     return this.#groups.countBefore(group, topics);
   }

@@ -31,7 +31,7 @@ export function parseChatEvent(frame: WireFrame): ChatEvent | undefined {
 /** @param frame a frame without a position */
 export function parseControlEvent(frame: WireFrame): ControlEvent | undefined {
   const fields = isFields(frame.data) ? frame.data : {};
-  const { reason, afterMs, runId, ahead, paused, expiresAt } = fields;
+  const { reason, afterMs, runId, ahead, paused, startsInSeconds, expiresAt } = fields;
   switch (frame.event) {
     case 'live':
     case 'expired':
@@ -44,7 +44,13 @@ export function parseControlEvent(frame: WireFrame): ControlEvent | undefined {
       return typeof expiresAt === 'string' ? { type: 'expiring', expiresAt } : undefined;
     case 'queue':
       return typeof runId === 'string' && isCount(ahead)
-        ? { type: 'queue', runId, ahead, ...(paused === true ? { paused } : {}) }
+        ? {
+            type: 'queue',
+            runId,
+            ahead,
+            ...(paused === true ? { paused } : {}),
+            ...(isCount(startsInSeconds) ? { startsInSeconds } : {}),
+          }
         : undefined;
     default:
       return undefined;

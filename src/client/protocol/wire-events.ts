@@ -112,7 +112,16 @@ export type ControlEvent =
   | { readonly type: 'reconnect'; readonly afterMs: number }
   | { readonly type: 'expired' }
   | { readonly type: 'expiring'; readonly expiresAt: string }
-  | { readonly type: 'queue'; readonly runId: string; readonly ahead: number; readonly paused?: true };
+  | ({ readonly type: 'queue'; readonly runId: string } & QueuePosition);
+
+/** The server's estimate of a queued run's position in the queue. */
+export interface QueuePosition {
+  readonly ahead: number;
+  /** It waits because an operator has paused its agent, its tenant or its chat. */
+  readonly paused?: true;
+  /** When it starts, where that is known. */
+  readonly startsInSeconds?: number;
+}
 
 /** The answer of `POST …/messages`. The same `messageId` and content get the same answer again. */
 export interface SendReceipt {

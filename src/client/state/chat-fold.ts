@@ -4,7 +4,7 @@
 import { hasRival, isAnswer, showBranch } from './chat-branches.ts';
 import { appendDelta, partsOfContent, settleToolCall, startPart, truncateParts } from './parts-fold.ts';
 import type { ChatState, Message, Part, Run } from './chat-state.ts';
-import type { ChatEvent } from '../protocol/wire-events.ts';
+import type { ChatEvent, QueuePosition } from '../protocol/wire-events.ts';
 
 type EventOf<T extends ChatEvent['type']> = Extract<ChatEvent, { type: T }>;
 
@@ -43,9 +43,10 @@ export function foldEvent(state: ChatState, event: ChatEvent): ChatState | undef
 }
 
 /** The server's estimate of a queued run's position in the queue. It is not in the log, and may be wrong. */
-export function foldQueue(state: ChatState, runId: string, ahead: number, paused = false): ChatState {
+export function foldQueue(state: ChatState, runId: string, position: QueuePosition): ChatState {
   const run = knownRun(state, runId);
-  return run?.state === 'queued' ? putRun(state, { ...run, ahead, paused }) : state;
+  const { ahead, paused, startsInSeconds } = position;
+  return run?.state === 'queued' ? putRun(state, { ...run, ahead, paused, startsInSeconds }) : state;
 }
 
 function foldSession(state: ChatState, event: EventOf<'session.created' | 'session.updated'>): ChatState {
@@ -105,6 +106,8 @@ function foldStarted(state: ChatState, event: EventOf<'run.started'>): ChatState
     ...runIn(state, event.runId),
     state: 'running',
     ahead: undefined,
+    paused: undefined,
+    startsInSeconds: undefined,
     messageId: event.messageId,
     attempt: event.attempt,
     ...(event.model === undefined ? {} : { model: event.model }),
@@ -136,7 +139,7 @@ function foldRunEnd(
   state: ChatState,
   event: EventOf<'run.cancelling' | 'run.cancelled' | 'run.completed' | 'run.failed'>,
 ): ChatState {
-  const run: Run = { ...runIn(state, event.runId), ahead: undefined };
+  const run: Run = { ...runIn(state, event.runId), ahead: undefined, paused: undefined, startsInSeconds: undefined };
   switch (event.type) {
     case 'run.cancelling':
       return putRun(state, { ...run, cancelling: true });

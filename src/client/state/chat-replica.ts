@@ -90,8 +90,7 @@ export class ChatReplica {
     const event = parseControlEvent(frame);
     if (event === undefined) return 'nothing';
     if (event.type === 'live') this.#showRebuilt();
-    else if (event.type === 'queue')
-      this.#put(foldQueue(this.#rebuilt ?? this.#shown, event.runId, event.ahead, event.paused));
+    else if (event.type === 'queue') this.#put(foldQueue(this.#rebuilt ?? this.#shown, event.runId, event));
     else if (event.type === 'expiring') this.#put({ ...(this.#rebuilt ?? this.#shown), expiresAt: event.expiresAt });
     else if (event.type === 'reset' && !isFinalReset(event.reason)) this.startOver();
     return event;

@@ -85,7 +85,9 @@ export interface Run {
   /** While queued: runs before it, if the server has sent the number. */
   readonly ahead?: number | undefined;
   /** While queued: it waits because an operator has paused its agent, its tenant or its chat. */
-  readonly paused?: boolean;
+  readonly paused?: true | undefined;
+  /** While queued: when it starts, if the server has sent an estimate. */
+  readonly startsInSeconds?: number | undefined;
   /** Of a failed run. */
   readonly error?: WireError;
   /** Of a completed run. */

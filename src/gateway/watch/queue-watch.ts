@@ -3,6 +3,7 @@
 // it has no queued run or no reader on this node, so a stream without a queued run costs nothing. [PROTOCOL §4]
 import type { GroupBroker } from '../../broker/broker.ts';
 import { COUNTED_TOPICS_MAX } from '../../broker/group/consume-options.ts';
+import type { QueuePlace } from '../../broker/flow-policy.ts';
 import type { LiteTopicName } from '../../broker/lite-topic.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { CommandLog } from '../../session/commands/command-log.ts';
@@ -91,13 +92,15 @@ export class QueueWatch {
   #headOf(
     ref: SessionRef,
     runs: readonly RunInfo[],
-    before: ReadonlyMap<LiteTopicName | undefined, number>,
+    before: ReadonlyMap<LiteTopicName | undefined, QueuePlace>,
   ): QueuePosition | undefined {
     const request = requestOf(ref, runs);
-    const ahead = before.get(request);
+    const place = before.get(request);
     const [head] = runs;
-    if (ahead === undefined || request === undefined || head === undefined) return undefined;
-    return this.#options.pauses.holds(head.agent, request) ? { ahead, paused: true } : { ahead };
+    if (place === undefined || request === undefined || head === undefined) return undefined;
+    const { ahead, waitMs } = place;
+    if (this.#options.pauses.holds(head.agent, request)) return { ahead, paused: true };
+    return waitMs === undefined ? { ahead } : { ahead, startsInSeconds: roughSeconds(waitMs) };
   }
 
   async #readWaiting(refs: readonly SessionRef[]): Promise<readonly Waiting[]> {
@@ -108,7 +111,7 @@ export class QueueWatch {
   }
 
   /** One broker request for each agent. */
-  async #countBefore(waiting: readonly Waiting[]): Promise<ReadonlyMap<LiteTopicName | undefined, number>> {
+  async #countBefore(waiting: readonly Waiting[]): Promise<ReadonlyMap<LiteTopicName | undefined, QueuePlace>> {
     const byAgent = new Map<string, LiteTopicName[]>();
     for (const { ref, runs } of waiting) {
       const request = requestOf(ref, runs);
@@ -126,4 +129,11 @@ export class QueueWatch {
 /** The request topic of the session's first run while it is queued. */
 function requestOf(ref: SessionRef, [head]: readonly RunInfo[]): LiteTopicName | undefined {
   return head?.state === 'queued' ? requestTopic(head.agent, ref) : undefined;
+}
+
+/** Rounded up, more coarsely the longer it is, so that a reader is not sent every small change. */
+function roughSeconds(ms: number): number {
+  const seconds = Math.ceil(ms / 1000);
+  const step = seconds <= 10 ? 1 : seconds <= 60 ? 5 : seconds <= 600 ? 30 : 60;
+  return Math.ceil(seconds / step) * step;
 }

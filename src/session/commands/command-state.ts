@@ -261,7 +261,7 @@ export function queuePositions(
   const positions = new Map<string, QueuePosition>();
   for (const [i, run] of runs.entries()) {
     if (run.state !== 'queued') continue;
-    if (i > 0) positions.set(run.runId, { ...head, ahead: i + (head?.ahead ?? 0) });
+    if (i > 0) positions.set(run.runId, { ahead: i + (head?.ahead ?? 0), ...(head?.paused && { paused: true }) });
     else if (head !== undefined) positions.set(run.runId, head);
   }
   return positions;

@@ -5,8 +5,10 @@ export interface QueuePosition {
   readonly ahead: number;
   /** It waits because an operator has paused its agent, its tenant or its chat. */
   readonly paused?: true;
+  /** An estimate of when it starts, where one is known. */
+  readonly startsInSeconds?: number;
 }
 
 export function isSamePosition(one: QueuePosition, other: QueuePosition | undefined): boolean {
-  return one.ahead === other?.ahead && one.paused === other.paused;
+  return one.ahead === other?.ahead && one.paused === other.paused && one.startsInSeconds === other.startsInSeconds;
 }

@@ -91,7 +91,7 @@ export function fairContract(open: OpenSubject, { reopens }: { readonly reopens:
       await fill(broker, 'large', 50);
       await fill(broker, 'small', 1);
       const small = topicName('request/x/small:0');
-      expect((await broker.countBefore('agents', [small])).get(small)).toBe(1);
+      expect((await broker.countBefore('agents', [small])).get(small)?.ahead).toBe(1);
       await held.ack();
       expect(await served(worker, 2)).toEqual(['large', 'small']);
     });

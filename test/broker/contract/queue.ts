@@ -446,7 +446,7 @@ function placeContract(open: OpenSubject): void {
       ...names: readonly LiteTopicName[]
     ): Promise<readonly (number | undefined)[]> => {
       const counts = await broker.countBefore('agents', names);
-      return names.map((name) => counts.get(name));
+      return names.map((name) => counts.get(name)?.ahead);
     };
 
     test('gets the number of topics ahead of it, which falls as they are served', async () => {
@@ -463,6 +463,23 @@ function placeContract(open: OpenSubject): void {
       await held.ack();
       const next = await worker.next();
       expect([next.topic, await places(broker, ...names)]).toEqual([names[0], [undefined, 0, 1, 2, 3, 4]]);
+    });
+
+    test('gets an estimate of its time once a delivery has ended', async () => {
+      const { broker, clock } = await open();
+      const worker = new TestWorker(broker);
+      const waitOf = async (name: LiteTopicName): Promise<number | undefined> =>
+        (await broker.countBefore('agents', [name])).get(name)?.waitMs;
+      await append(broker, A, major('0'));
+      const first = await worker.next();
+      await append(broker, B, major('0'));
+      expect(await waitOf(B)).toBeUndefined();
+      await clock.advance(2000);
+      await first.ack();
+      const second = await worker.next();
+      await append(broker, C, major('0'));
+      expect(await waitOf(C)).toBe(2000);
+      await second.ack();
     });
 
     test('is behind every topic of a higher priority, and ahead of those of a lower one', async () => {

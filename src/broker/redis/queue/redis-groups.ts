@@ -5,7 +5,7 @@ import type { ConsumeOptions, Delivery, GroupBroker } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
 import type { LetterBroker } from '../../dead-letters.ts';
 import { GROUPS_MAX, checkConsume, checkCountedTopics, checkPaused } from '../../group/consume-options.ts';
-import type { Paused } from '../../flow-policy.ts';
+import type { Paused, QueuePlace } from '../../flow-policy.ts';
 import type { LiteTopicName, TopicPattern } from '../../lite-topic.ts';
 import type { ChannelSubscription, RedisCommands } from '../connection/redis-commands.ts';
 import { drain, GroupQueue } from './group-queue.ts';
@@ -66,7 +66,7 @@ export class RedisGroups implements GroupBroker {
     }
   }
 
-  async countBefore(name: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, number>> {
+  async countBefore(name: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, QueuePlace>> {
     checkCountedTopics(topics);
     const schedule = new GroupSchedule(this.#commands, name, this.#flows);
     await this.#enter(name, schedule);

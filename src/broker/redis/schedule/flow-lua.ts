@@ -12,7 +12,9 @@ export const FLOW_LUA = `${GATE_LUA}${PAUSED_LUA}
 local order = {'high', 'normal', 'low'}
 local items, holdings, deadlines, cursors = own .. ':i', own .. ':h', own .. ':d', own .. ':c'
 local parked = own .. ':p'
-local saved = redis.call('HMGET', own .. ':s', 'seq', 'high', 'normal', 'low')
+local saved = redis.call('HMGET', own .. ':s', 'seq', 'high', 'normal', 'low', 'ms')
+-- Moving mean of how long a topic is held; nil before any was.
+local mean_ms = tonumber(saved[5] or nil)
 local seq = tonumber(saved[1] or 0)
 
 local function numbers(text)

@@ -58,14 +58,18 @@ local function gate_of(s)
   return g
 end
 
--- Not after tick: it is open. math.huge: it opens when a delivery is settled.
-local function opens_at(g)
-  if g.held >= g.cap then return math.huge end
+-- When its buckets have one unit again.
+local function filled_at(g)
   local at = -math.huge
   for _, bucket in ipairs({g.deliveries, g.tokens}) do
     if bucket.burst then at = math.max(at, bucket.full - (bucket.burst - 1) / bucket.rate) end
   end
   return at
+end
+
+-- Not after tick: it is open. math.huge: it opens when a delivery is settled.
+local function opens_at(g)
+  return g.held >= g.cap and math.huge or filled_at(g)
 end
 
 local function correct(bucket, units)

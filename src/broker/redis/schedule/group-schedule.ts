@@ -2,7 +2,7 @@
 // slot, and keeps what the next step reports. A report that was not answered is sent again: a ticket counts once.
 import type { Clock } from '../../../base/clock.ts';
 import type { FlowOf, Priority } from '../../broker.ts';
-import { hasLimits, type FlowPolicy, type FlowPolicyOf } from '../../flow-policy.ts';
+import { hasLimits, type FlowPolicy, type FlowPolicyOf, type QueuePlace } from '../../flow-policy.ts';
 import { parseLiteTopicName } from '../../lite-topic.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import type { RedisCommands, RedisReply } from '../connection/redis-commands.ts';
@@ -150,7 +150,7 @@ export class GroupSchedule {
   }
 
   /** For each of these topics that waits, the number of topics ahead of it. @throws what `run` throws */
-  async places(topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, number>> {
+  async places(topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, QueuePlace>> {
     return countPlaces(topics, await this.#commands.run(PLACES, this.#place, [...this.#groupArgs(), ...topics]));
   }
 

@@ -3,7 +3,8 @@
 // flows is in flow-lua.ts. part = G, the slot of all schedules; own = 'G:g:<group>', written O below. G:l… are in
 // gate-lua.ts.
 //
-//   O:s                  hash: `seq`, the last ticket; and for each class, as in Schedule and FairClass,
+//   O:s                  hash: `seq`, the last ticket; `ms`, how long a topic is held on the average; and for each
+//                        class, as in Schedule and FairClass,
 //                        '<since> <passed over> <resting> <waiting> <guess> <served> <turns> <open> <list>'
 //   O:f:<class>          hash: flow → its record as in FlowRecord and InnerFlow,
 //                        '<virtual> <turn> <least> <waiting> <held> <guess> <weight> <list> <served> <turns> <open>',
@@ -16,7 +17,8 @@
 //                        around all is ''.
 //   O:p                  zset: '<class> <flow>' that is parked, score = when to look whether its gate is open
 //   O:i                  hash: topic → 'w <class> <flow>' while it waits, 'h <ticket>' while it is picked
-//   O:h                  hash: ticket → '<class> <guess> <1: leased> <turn in the partition> <gates> <topic> <flow>'
+//   O:h                  hash: ticket → '<class> <guess> <mark> <turn in the partition> <gates> <topic> <flow>'
+//                        mark: p while it is picked, l when it is leased, and when it was picked (ms)
 //                        gates: for the leaf and each flow around it, '=<pool>,', '@<group>,', or ',' without a limit
 //   O:d                  zset: ticket → until when the schedule takes the topic for held (ms)
 //   O:c                  hash: partition → up to where its queue has been entered here (queue-scripts.ts)
@@ -67,7 +69,7 @@ local function remove(topic, name, flow)
 end
 
 local function settle(ticket, how, used)
-  local name, guess, isLeased, at, pools, topic, flow = string.match(redis.call('HGET', holdings, ticket) or '', '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (.*)$')
+  local name, guess, mark, at, pools, topic, flow = string.match(redis.call('HGET', holdings, ticket) or '', '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (.*)$')
   if not name then return end
   redis.call('HDEL', holdings, ticket)
   redis.call('ZREM', deadlines, ticket)
@@ -76,7 +78,11 @@ local function settle(ticket, how, used)
   local c = classes[name]
   local leaf = leaf_of(c, flow)
   local isDue, more = how == 'due', 0
-  if isDue then how = isLeased == '1' and 'served' or 'unused' end
+  if isDue then how = string.sub(mark, 1, 1) == 'l' and 'served' or 'unused' end
+  if how == 'served' and not isDue then
+    local ms = math.max(0, now - tonumber(string.sub(mark, 2)))
+    mean_ms = mean_ms and mean_ms + ${MEAN_GAIN} * (ms - mean_ms) or ms
+  end
   if how == 'unused' then more = -guess
   elseif used then more = math.max(${COST_MIN}, math.min(${COST_MAX}, used)) - guess end
   charge(c, leaf, more)
@@ -188,7 +194,7 @@ local function pick(lease_ms)
   unqueue(c, leaf)
   charge(c, leaf, guess)
   seq = seq + 1
-  redis.call('HSET', holdings, seq, table.concat({c.name, exact(guess), '0', at, table.concat(pools), topic, flow}, ' '))
+  redis.call('HSET', holdings, seq, table.concat({c.name, exact(guess), 'p' .. string.format('%.0f', now), at, table.concat(pools), topic, flow}, ' '))
   redis.call('ZADD', deadlines, now + held_ms, seq)
   redis.call('HSET', items, topic, 'h ' .. seq)
   return topic, seq
@@ -196,14 +202,15 @@ end
 
 -- The lease of a picked topic ends in ms.
 local function leased(ticket, ms)
-  local name, guess, rest = string.match(redis.call('HGET', holdings, ticket) or '', '^(%S+) (%S+) %S+ (.*)$')
+  local name, guess, since, rest = string.match(redis.call('HGET', holdings, ticket) or '', '^(%S+) (%S+) %a(%S+) (.*)$')
   if not name then return end
-  redis.call('HSET', holdings, ticket, name .. ' ' .. guess .. ' 1 ' .. rest)
+  redis.call('HSET', holdings, ticket, name .. ' ' .. guess .. ' l' .. since .. ' ' .. rest)
   redis.call('ZADD', deadlines, now + ms + ${SETTLE_MS}, ticket)
 end
 
 local function save()
   local fields = {'seq', exact(seq)}
+  if mean_ms then fields = {'seq', exact(seq), 'ms', exact(mean_ms)} end
   local function text(...)
     local parts = {...}
     for i, one in ipairs(parts) do parts[i] = exact(one) end

@@ -73,7 +73,9 @@ return {due, stale, found, picks}
  *      {for each topic: {} or {class, rank in its flow, and from the leaf outwards: flow, flow around it, …}},
  *      {class, flow around, distance, {flow, flow, …}, and so on}
  *        the ready flows of each flow around one of the topics, or every <distance>th of them
- *      {class, flow, virtual, turn, guess, weight, open, and so on} for each flow that was named}
+ *      {class, flow, virtual, turn, guess, weight, open, limits, held, ms until its buckets allow a delivery or -1 if
+ *       it is paused, and so on} for each flow that was named,
+ *      deliveries under way, moving mean of the ms that one takes or ''}
  */
 export const PLACES = redisScript(
   'schedule-places',
@@ -84,8 +86,10 @@ local function name_node(c, s)
   if seen[key] then return end
   seen[key] = true
   local g = gate_of(s)
-  local open = (is_paused(s) or g and opens_at(g) > tick) and 0 or s.open
-  for _, one in ipairs({c.name, s.id, exact(s.virtual), exact(s.turn), exact(s.guess), exact(s.weight), exact(open)}) do named[#named + 1] = one end
+  local opens_in = is_paused(s) and -1 or g and math.max(0, filled_at(g) - tick) or 0
+  local open = (opens_in ~= 0 or g and g.held >= g.cap) and 0 or s.open
+  local values = {c.name, s.id, exact(s.virtual or 0), exact(s.turn or 0), exact(s.guess), exact(s.weight or 1), exact(open), s.limits or '', g and g.held or 0, exact(opens_in)}
+  for _, one in ipairs(values) do named[#named + 1] = one end
 end
 for i = 6, #ARGV do
   local name, flow = string.match(redis.call('HGET', items, ARGV[i]) or '', '^w (%S+) (.*)$')
@@ -104,6 +108,8 @@ for i = 6, #ARGV do
       end
       one = one.parent
     end
+    name_node(c, c.root)
+    place[#place + 1] = ''
     places[i - 5] = place
   end
 end
@@ -131,6 +137,6 @@ for _, one in ipairs(inners) do
   for _, value in ipairs({c.name, inner.id, distance, flows}) do samples[#samples + 1] = value end
 end
 local function open_in(c) return c.root.list == 3 and 0 or c.root.open end
-return {{open_in(classes.high), open_in(classes.normal), open_in(classes.low)}, places, samples, named}
+return {{open_in(classes.high), open_in(classes.normal), open_in(classes.low)}, places, samples, named, redis.call('HLEN', holdings), mean_ms and exact(mean_ms) or ''}
 `,
 );
