@@ -5,6 +5,7 @@ import {
   APPEND_BYTES_MAX,
   APPEND_RECORDS_MAX,
   APPEND_WRITES_MAX,
+  DELAY_MS_MAX,
   RECORD_BYTES_MAX,
   SUPERSEDES_MAX,
   TTL_MS_MAX,
@@ -166,6 +167,8 @@ function validateWrite(write: TopicWrite): void {
     refuse('invalid-append', 'besideBytes is a whole number from 0');
   if (write.quota !== undefined && 'create' in write.expect)
     refuse('invalid-append', 'a write with a quota expects an epoch, or no topic');
+  if (write.delayMs !== undefined && (!isCount(write.delayMs, 1) || write.delayMs > DELAY_MS_MAX))
+    refuse('invalid-append', `delayMs is a whole number from 1 to ${DELAY_MS_MAX}`);
   if (write.priority !== undefined && !PRIORITIES.has(write.priority)) refuse('invalid-append', 'no such priority');
   if (write.supersedes !== undefined) validateRanges(write.supersedes, empty);
 }

@@ -117,6 +117,10 @@ export interface TopicWrite {
    *  holds it. TTL_MS_MIN to TTL_MS_MAX. */
   readonly hardMaxMs?: number;
   readonly priority?: Priority;
+  /** Groups get no record of the topic before this many ms have passed, from 1 to DELAY_MS_MAX. The delay survives a
+   *  restart; a later write may prolong it and cannot shorten it. Readers see the records at once. If the engine's
+   *  clock is set, the delivery comes earlier or later by at most as much. */
+  readonly delayMs?: number;
   /** Bytes that the topic keeps beside its records, for the quota of its account. It keeps the value. Default: 0. */
   readonly besideBytes?: number;
   /** The topic's account must stay within it, or the append fails. Only a write that names a quota can be refused by
@@ -348,12 +352,12 @@ export type FlowOf = (topic: LiteTopicName) => string;
 
 /**
  * Queues. A group consumes every topic that matches a pattern: each topic in order, at most one delivery in flight
- * for each topic, and each record until it is acknowledged. Among topics, the higher priority goes first; a lower
- * priority always gets a share. Within a priority, flows (`FlowOf`) share deliveries fairly by their weights, counted
- * in what `charge` reports, and within a flow the topic that has waited longest goes first. What a group has consumed
- * is durable, for each topic. The group finds topics that appear later; a new group starts at the earliest record. A
- * topic does not expire while a known group has not consumed all of its records. A lease names the process run that
- * gave it: a restart voids all leases at once. A consumer that stops asking delays no other consumer.
+ * for each topic, and each record until it is acknowledged or set aside. Among topics, the higher priority goes first;
+ * a lower priority always gets a share. Within a priority, flows (`FlowOf`) share deliveries fairly by their weights,
+ * counted in what `charge` reports, and within a flow the topic that has waited longest goes first. What a group has
+ * consumed is durable, for each topic. The group finds topics that appear later; a new group starts at the earliest
+ * record. A topic does not expire while a known group has not consumed all of its records. A lease names the process
+ * run that gave it: a restart voids all leases at once. A consumer that stops asking delays no other consumer.
  */
 export interface GroupBroker {
   /** Ends when the signal aborts; deliveries in flight may still be settled then. A group has one pattern: another

@@ -172,6 +172,21 @@ export async function releaseDeadLetter(broker: LetterBroker, name: LiteTopicNam
   }
 }
 
+/** Removes the group's letters of one routing key. */
+export async function removeDeadLetters(
+  broker: Pick<Broker, 'list' | 'remove'>,
+  group: string,
+  key: string,
+): Promise<void> {
+  for (let after: LiteTopicName | undefined, isMore = true; isMore;) {
+    const letters = parseTopicPattern(`dead/${group}/*/${key}`);
+    const page = await broker.list(letters, { limit: PAGE, ...(after === undefined ? {} : { after }) });
+    for (const { topic } of page.topics) await broker.remove(topic);
+    after = page.after;
+    isMore = after !== undefined;
+  }
+}
+
 /** Undefined for a letter that was released or has ended, and for a topic that is no letter. */
 async function readHead(
   broker: Pick<Broker, 'read'>,

@@ -78,6 +78,11 @@ export function requestGroup(agent: string, depth: number): string {
   return depth === 0 ? `workers:${agent}` : `workers:${agent}.${depth}`;
 }
 
+/** The group that consumes `requestTopic` of the agent and the session. */
+export function requestGroupOf(agent: string, ref: SessionRef): string {
+  return requestGroup(agent, askDepth(ref.sessionId));
+}
+
 /** The agent and the depth of a group that `requestGroup` has named. */
 export function agentOfGroup(group: string): { readonly agent: string; readonly depth: number } {
   const [agent = '', depth = '0'] = group.slice(group.indexOf(SEPARATOR) + 1).split('.');

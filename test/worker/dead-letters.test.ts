@@ -71,6 +71,8 @@ describe('a run that fails at each delivery', () => {
     ]);
     expect(ends[0]?.data['error']).toMatchObject({ code: 'undeliverable', retryable: false });
     expect(await letters()).toMatchObject([{ reason: 'attempts', attempts: deliveriesMax(ATTEMPTS_MAX) }]);
+    await rig.sessions.remove(rig.alice, rig.ref);
+    expect(await letters()).toEqual([]);
     const line = lines.find(({ msg }) => msg === 'a run request was set aside as a dead letter');
     expect(line).toMatchObject({ agent: 'default', sessionId: 's1', runId, reason: 'attempts' });
   });

@@ -275,6 +275,12 @@ export class ConsumerGroup implements LeaseOwner {
       this.drop(lane.topic);
       return;
     }
+    if (head.delayMs > 0) {
+      this.#schedule.delete(lane);
+      lane.phase = 'delayed';
+      this.#deadlines.set(lane, this.#clock.mono() + Math.min(head.delayMs, DELAY_MS_MAX));
+      return;
+    }
     lane.phase = 'ready';
     this.#schedule.add(lane, this.#flowOf(lane.topic), head.priority, this.#clock.mono());
     this.#serve();

@@ -8,6 +8,8 @@ export interface QueueHead {
   /** The offset that the next visible record will get. Only visible records count. */
   readonly next: number;
   readonly priority: Priority;
+  /** ms from now until the topic may be delivered; 0: at once. */
+  readonly delayMs: number;
 }
 
 /** How far a group is with the first record of a topic that it has not consumed. */

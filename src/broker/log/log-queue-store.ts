@@ -44,7 +44,10 @@ export class LogQueueStore implements QueueStore {
 
   head(name: LiteTopicName): QueueHead | undefined {
     const version = this.#parts.table.find(name)?.visible;
-    return version && { epoch: version.state.epoch, next: version.state.next, priority: version.priority };
+    if (version === undefined) return undefined;
+    const { state, priority, notBefore } = version;
+    const delayMs = notBefore === undefined ? 0 : Math.max(0, notBefore - this.#parts.time.now());
+    return { epoch: state.epoch, next: state.next, priority, delayMs };
   }
 
   committed(group: string, name: LiteTopicName): number {

@@ -197,6 +197,8 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
     const entry = this.#topics.get(name) ?? this.#create(name, planned.state.epoch);
     const before = sizeOf(entry);
     entry.topic.apply(planned);
+    const { delayMs } = planned.write;
+    if (delayMs !== undefined) entry.topic.notBefore = Math.max(entry.topic.notBefore, this.#clock.mono() + delayMs);
     entry.besideBytes = planned.write.besideBytes ?? entry.besideBytes;
     account?.addBytes(sizeOf(entry) - before);
     this.#slide(name, entry, planned);
@@ -297,7 +299,10 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
       pendingTopics: (_group, pattern) => [...this.#topics.keys()].filter((name) => matchesPattern(pattern, name)),
       head: (name) => {
         const topic = this.#topics.get(name)?.topic;
-        return topic && { epoch: topic.state.epoch, next: topic.state.next, priority: topic.priority };
+        if (topic === undefined) return undefined;
+        const { state, priority, notBefore } = topic;
+        const delayMs = Math.max(0, notBefore - this.#clock.mono());
+        return { epoch: state.epoch, next: state.next, priority, delayMs };
       },
       committed: (group, name) => this.#topics.get(name)?.committed.get(group) ?? 0,
       delivered: (group, name) => {

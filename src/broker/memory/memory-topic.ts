@@ -12,6 +12,8 @@ export class MemoryTopic {
   state: TopicState;
   priority: Priority = 'normal';
   ttlMs: number | undefined;
+  /** Monotonic: groups get no record before. */
+  notBefore = -Infinity;
   bytes = 0;
   readonly #slots: Slot[] = [];
   readonly #majors: number[] = [];

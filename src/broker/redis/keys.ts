@@ -75,6 +75,8 @@ export const META = {
   life: 'l',
   /** The class in which the groups queue the topic. Default: the class 'normal'. */
   priority: 'p',
+  /** Groups get no record of the topic before this time, ms since 1970. Default: time 0. */
+  notBefore: 'y',
   /** UTF-8 bytes of the live major records, and of the live minor records. Default: 0 bytes. */
   majorBytes: 'B',
   minorBytes: 'b',

@@ -1,12 +1,22 @@
-// Removes what a removed chat leaves besides its log: its request topics, and the subagent sessions of its runs.
+// Removes what a removed chat leaves besides its log: its request topics with their dead letters, and the subagent
+// sessions of its runs.
 import { APPEND_WRITES_MAX, TTL_MS_MIN, type Broker, type TopicInfo } from '../../broker/broker.ts';
+import { routingKey } from '../../broker/append-rules.ts';
+import { removeDeadLetters } from '../../broker/dead-letters.ts';
 import { isBrokerError } from '../../broker/errors.ts';
 import { isDamage } from '../commands/earlier-state.ts';
 import type { LiteTopicName } from '../../broker/lite-topic.ts';
 import type { CommandLog } from '../commands/command-log.ts';
 import type { CommandState } from '../commands/command-state.ts';
 import type { SessionRef } from '../session-ref.ts';
-import { SUBAGENT_PATTERN, chatTopic, subagentPrefix, requestTopic, sessionOf } from '../topic-names.ts';
+import {
+  SUBAGENT_PATTERN,
+  chatTopic,
+  requestGroupOf,
+  requestTopic,
+  sessionOf,
+  subagentPrefix,
+} from '../topic-names.ts';
 
 /** TTL of a request topic whose requests are consumed. Long enough that most answers to an answer find the topic and
  *  need not make it again; short enough that an idle chat has no such topic. The engine keeps the topic, whatever its
@@ -56,11 +66,15 @@ async function readableState(log: CommandLog, ref: SessionRef): Promise<CommandS
   }
 }
 
-/** Lets the request topics of a removed chat expire. They are not removed, because a topic may already hold a request
- *  of a new chat with the same id; the engine keeps a topic while it holds a request that no worker has taken. */
+/** Removes the dead letters of a removed chat, and lets its request topics expire. Those are not removed, because a
+ *  topic may already hold a request of a new chat with the same id; the engine keeps a topic while it holds a request
+ *  that no worker has taken. */
 export async function expireRequests(broker: Broker, ref: SessionRef, state: CommandState): Promise<void> {
-  const infos = await broker.describe(requestsOf(ref, state));
+  const requests = requestsOf(ref, state);
+  const infos = await broker.describe(requests);
   for (const info of infos) if (info !== undefined) await expireAfter(broker, info.topic, info.epoch, TTL_MS_MIN);
+  for (const agent of agentsOf(state))
+    await removeDeadLetters(broker, requestGroupOf(agent, ref), routingKey(chatTopic(ref)));
 }
 
 /** Gives a chat and its request topics a short TTL before the chat is removed. A removal that is repeated after the
@@ -76,8 +90,12 @@ export async function endSoon(broker: Broker, ref: SessionRef, state: CommandSta
     await setTtl(broker, [chat, ...found.slice(from, from + size)], ENDED_SOON_MS);
 }
 
-function requestsOf(ref: SessionRef, { agents = [], runs }: CommandState): readonly LiteTopicName[] {
-  return [...new Set([...agents, ...runs.map(({ agent }) => agent)])].map((agent) => requestTopic(agent, ref));
+function requestsOf(ref: SessionRef, state: CommandState): readonly LiteTopicName[] {
+  return agentsOf(state).map((agent) => requestTopic(agent, ref));
+}
+
+function agentsOf({ agents = [], runs }: CommandState): readonly string[] {
+  return [...new Set([...agents, ...runs.map(({ agent }) => agent)])];
 }
 
 /** Sets another TTL of a topic, if it is still in that epoch. It adds no record and may use the reserve of a full

@@ -10,6 +10,7 @@ import { attemptsContract } from './attempts.ts';
 import { appendContract } from './append.ts';
 import { blobsContract } from './blobs.ts';
 import { deadLetterContract } from './dead-letters.ts';
+import { delaysContract } from './delays.ts';
 import { fairContract } from './fair.ts';
 import { fenceContract } from './fence.ts';
 import { inputContract } from './input.ts';
@@ -54,6 +55,7 @@ export function brokerContract(
     leaseContract(open);
     attemptsContract(open, { reopens });
     deadLetterContract(open, { reopens });
+    delaysContract(open, { reopens });
     blobsContract(open, { reopens });
     fairContract(open, { reopens });
     limitsContract(open);

@@ -1,6 +1,7 @@
 // Group consumption on a store that is slow or fails: the races that an engine in memory never has.
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Delivery, ReadResult } from '../../../src/broker/broker.ts';
+import { listDeadLetters } from '../../../src/broker/dead-letters.ts';
 import { BrokerError } from '../../../src/broker/errors.ts';
 import { GROUPS_MAX } from '../../../src/broker/group/consume-options.ts';
 import type { QueueStore } from '../../../src/broker/group/queue-store.ts';
@@ -8,6 +9,7 @@ import { GroupConsumption } from '../../../src/broker/group/group-consumption.ts
 import { MemoryBroker } from '../../../src/broker/memory/memory-broker.ts';
 import { parseLiteTopicName, parseTopicPattern } from '../../../src/broker/lite-topic.ts';
 import { turn } from '../../support/wait-for.ts';
+import { wrapBroker } from '../../support/wrapped-broker.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 
 const A = parseLiteTopicName('request/x/a');
@@ -38,7 +40,7 @@ class SlowStore implements QueueStore {
 
   head(topic: typeof A): ReturnType<QueueStore['head']> {
     const next = this.heads.get(topic);
-    return next === undefined ? undefined : { epoch: 'e', next, priority: 'normal' };
+    return next === undefined ? undefined : { epoch: 'e', next, priority: 'normal', delayMs: 0 };
   }
 
   committed(_group: string, topic: typeof A): number {
@@ -90,19 +92,19 @@ function gate(): Gate {
   return { passed, open, fail };
 }
 
-function setUp() {
+function setUp(refusing: { append?: BrokerError } = {}) {
   const clock = new ManualClock();
   const store = new SlowStore();
-  const groups = new GroupConsumption(store, {
-    clock,
-    flowOf: ONE_FLOW,
-    policyOf: () => ({}),
-    broker: new MemoryBroker({ clock, newEpoch: () => 'e' }),
-  });
+  const inner = new MemoryBroker({ clock, newEpoch: () => 'e' });
+  const append = (writes: Parameters<typeof inner.append>[0]): ReturnType<typeof inner.append> =>
+    refusing.append === undefined ? inner.append(writes) : Promise.reject(refusing.append);
+  const broker = wrapBroker(inner, { append });
+  const groups = new GroupConsumption(store, { clock, flowOf: ONE_FLOW, policyOf: () => ({}), broker });
   onTestFinished(() => groups.close());
-  const consumer = (credit = 1) => {
+  const consumer = (credit = 1, attemptsMax = 16) => {
     const abort = new AbortController();
-    const deliveries = groups.consume('g', PATTERN, { credit, visibilityMs: VISIBILITY_MS, signal: abort.signal });
+    const options = { credit, attemptsMax, visibilityMs: VISIBILITY_MS, signal: abort.signal };
+    const deliveries = groups.consume('g', PATTERN, options);
     const next = async (): Promise<Delivery> => {
       const { value } = await deliveries.next();
       if (value === undefined) throw new Error('the consumer ended');
@@ -116,8 +118,53 @@ function setUp() {
     store.commitGate = slow.passed;
     return { slow, acked: held.ack() };
   };
-  return { clock, store, groups, consumer, slowAck };
+  return { clock, store, broker, groups, consumer, slowAck };
 }
+
+describe('a rejected record', () => {
+  test('stays held and comes again when its letter cannot be stored', async () => {
+    const refusing: { append?: BrokerError } = { append: new BrokerError('unavailable', 'away') };
+    const { store, broker, consumer } = setUp(refusing);
+    const { next } = consumer();
+    const held = await next();
+    await expect(held.reject('no-good')).rejects.toMatchObject({ code: 'unavailable' });
+    expect([store.consumed.size, held.lost.aborted]).toEqual([0, false]);
+    expect(await held.nack(0)).toBe(true);
+    const again = await next();
+    expect([again.record.offset, again.attempt]).toEqual([0, 2]);
+    delete refusing.append;
+    expect(await again.reject('no-good')).toBe(true);
+    expect((await listDeadLetters(broker, { limit: 9 })).letters).toHaveLength(1);
+  });
+
+  test('that was delivered too often waits until its letter can be stored', async () => {
+    const refusing: { append?: BrokerError } = { append: new BrokerError('disk-full', 'no room') };
+    const { clock, store, broker, consumer } = setUp(refusing);
+    const { next } = consumer(1, 1);
+    await (await next()).nack(0);
+    const coming = next();
+    await clock.advance(5000);
+    expect(store.consumed.size).toBe(0);
+    delete refusing.append;
+    await clock.advance(1000);
+    expect((await coming).record.offset).toBe(1);
+    expect((await listDeadLetters(broker, { limit: 9 })).letters).toMatchObject([{ offset: 0, attempts: 1 }]);
+  });
+
+  test('has one letter when it was not consumed after the first one', async () => {
+    const { store, broker, consumer } = setUp();
+    const { next } = consumer();
+    const held = await next();
+    const slow = gate();
+    store.commitGate = slow.passed;
+    const rejected = held.reject('no-good');
+    slow.fail(new BrokerError('unavailable', 'away'));
+    await expect(rejected).rejects.toMatchObject({ code: 'unavailable' });
+    store.commitGate = Promise.resolve();
+    expect(await held.reject('no-good')).toBe(true);
+    expect((await listDeadLetters(broker, { limit: 9 })).letters).toHaveLength(1);
+  });
+});
 
 describe('an acknowledgement on its way to the disk', () => {
   test('does not expire: no other consumer gets the record, and the answer is true', async () => {

@@ -62,6 +62,7 @@ const write = fc.record({
     }),
   ),
   beside: optional(offset),
+  notBefore: optional(offset),
   records: fc.array(record, { maxLength: 10 }),
 });
 const frame: fc.Arbitrary<Frame<SizedRecord>> = fc.oneof(
@@ -292,6 +293,7 @@ describe('the index', () => {
       life: undefined,
       priority: 'low' as const,
       beside: 7,
+      notBefore: undefined,
     };
     const life = { mode: 'reader' as const, bornAt: 70, endsAt: 99 };
     const tombstone = { reason: 'removed' as const, epoch: 'd', next: 3, at: 5 };
@@ -312,6 +314,7 @@ describe('the index', () => {
         version: { ...version, life: one },
       })),
       { ...empty, id: 4, version: { ...version, damages: 300 }, tombstone },
+      { ...empty, id: 4, version: { ...version, beside: 7, notBefore: 2 ** 40 } },
       { ...empty, indexedAt: 7, tombstone },
     ]) {
       const writer = new ByteWriter(64);

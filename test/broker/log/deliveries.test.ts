@@ -43,3 +43,15 @@ test('a delay is kept over a crash, and so is what was not counted', async () =>
   }
   asked.catch(() => undefined);
 });
+
+test('the delay of a topic is kept over a crash', async () => {
+  const { broker, folder, clock } = await openLog();
+  await append(broker, A, major('late'), { delayMs: HOUR });
+  await append(broker, B, major('0'));
+  const { broker: again } = await openLog({ folder: await crashCopy(folder), clock });
+  const worker = new TestWorker(again);
+  expect(await worker.done()).toBe(`${B} 0:0`);
+  const next = worker.next();
+  await clock.advance(HOUR);
+  expect(said(await next)).toBe(`${A} 0:late`);
+});

@@ -39,6 +39,7 @@ function topicInMemory(): {
       life: undefined,
       priority: 'normal',
       beside: 0,
+      notBefore: undefined,
     };
     const records = minor(...Array.from({ length: count }, () => 'data')).map((one) => ({ ...one, size: 4 }));
     const write = {

@@ -274,6 +274,8 @@ export class Appender {
       expiresAt: expiryAfter(life, ttlMs, now),
       life,
       priority: write.priority ?? before?.priority ?? 'normal',
+      notBefore:
+        write.delayMs === undefined ? before?.notBefore : Math.max(before?.notBefore ?? 0, now + write.delayMs),
       beside: write.besideBytes ?? before?.beside ?? 0,
     };
   }

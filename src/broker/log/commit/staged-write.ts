@@ -31,6 +31,7 @@ export function stagedWrite(
     expiresAt: version.expiresAt,
     life: version.life === before?.life ? undefined : version.life,
     priority: write.priority,
+    notBefore: write.delayMs === undefined ? undefined : version.notBefore,
     beside: write.besideBytes,
     records: write.records.map(sized),
   };

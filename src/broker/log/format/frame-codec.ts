@@ -38,6 +38,7 @@ const FLAGS = {
   priority: 64,
   life: 128,
   beside: 256,
+  notBefore: 512,
 } as const;
 /** All flags. A write with others is corrupt: what they say of the fields behind them is not known. */
 const FLAGS_KNOWN = Object.values(FLAGS).reduce((all, flag) => all | flag, 0);
@@ -64,6 +65,8 @@ export interface FrameWrite<R> {
   readonly expiresAt?: number | undefined;
   /** What the topic has from this write on besides a plain TTL. */
   readonly life?: TopicLife | undefined;
+  /** Groups get no record of the topic before this time: ms since 1970, in the engine's time. */
+  readonly notBefore?: number | undefined;
   readonly priority?: Priority | undefined;
   /** The topic's `besideBytes` from this write on. */
   readonly beside?: number | undefined;
@@ -213,7 +216,8 @@ function encodeWrite(into: ByteWriter, write: FrameWrite<SizedRecord>): void {
       (write.expiresAt === undefined ? 0 : FLAGS.expires) |
       (write.priority === undefined ? 0 : FLAGS.priority) |
       (write.life === undefined ? 0 : FLAGS.life) |
-      (write.beside === undefined ? 0 : FLAGS.beside),
+      (write.beside === undefined ? 0 : FLAGS.beside) |
+      (write.notBefore === undefined ? 0 : FLAGS.notBefore),
   );
   if (write.created !== undefined) into.varint(write.created);
   into.varint(write.first);
@@ -227,6 +231,7 @@ function encodeWrite(into: ByteWriter, write: FrameWrite<SizedRecord>): void {
   if (write.priority !== undefined) into.byte(PRIORITIES.indexOf(write.priority));
   if (write.life !== undefined) encodeLife(into, write.life);
   if (write.beside !== undefined) into.varint(write.beside);
+  if (write.notBefore !== undefined) into.varint(write.notBefore);
   into.varint(write.records.length);
   for (const { data, size, major } of write.records) into.flaggedText(data, size, major);
 }
@@ -331,9 +336,10 @@ function decodeWrite(reader: ByteReader): FrameWrite<StoredRecord> {
   const priority = (flags & FLAGS.priority) === 0 ? undefined : decodePriority(reader);
   const life = (flags & FLAGS.life) === 0 ? undefined : decodeLife(reader);
   const beside = (flags & FLAGS.beside) === 0 ? undefined : reader.varint();
+  const notBefore = (flags & FLAGS.notBefore) === 0 ? undefined : reader.varint();
   const takeFence = (flags & FLAGS.takeFence) === 0 ? undefined : true;
   const records = decodeRecords(reader, first);
-  const lifetime = { ttlMs, expiresAt, life };
+  const lifetime = { ttlMs, expiresAt, life, notBefore };
   return { topic, epoch, created, first, takeFence, fence, supersedes, ...lifetime, priority, beside, records };
 }
 

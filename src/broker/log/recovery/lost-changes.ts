@@ -101,6 +101,7 @@ export class LostChanges {
       life: undefined,
       priority: 'normal',
       beside: 0,
+      notBefore: undefined,
     };
   }
 

@@ -124,6 +124,7 @@ export class Replay {
       expiresAt: write.expiresAt ?? before?.expiresAt,
       life: write.life ?? before?.life,
       priority: write.priority ?? before?.priority ?? 'normal',
+      notBefore: write.notBefore ?? before?.notBefore,
       beside: write.beside ?? before?.beside ?? 0,
     };
   }

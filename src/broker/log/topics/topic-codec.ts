@@ -17,6 +17,8 @@ const DAMAGED = 8;
 const DELIVERED = 16;
 /** After the version and what it has besides a plain TTL: `besideBytes`. */
 const BESIDE = 32;
+/** After these: the time before which groups get no record. */
+const NOT_BEFORE = 64;
 const PRIORITIES = ['high', 'normal', 'low'] as const satisfies readonly Priority[];
 const NAME_BYTES_MAX = 1024;
 const ANSWERS_MAX = 64;
@@ -42,7 +44,8 @@ export function encodeTopicEntry(into: ByteWriter, entry: TopicEntry): void {
       (version?.life === undefined ? 0 : LIFE) |
       (damages === 0 ? 0 : DAMAGED) |
       (delivered === undefined ? 0 : DELIVERED) |
-      ((version?.beside ?? 0) === 0 ? 0 : BESIDE),
+      ((version?.beside ?? 0) === 0 ? 0 : BESIDE) |
+      (version?.notBefore === undefined ? 0 : NOT_BEFORE),
   );
   into.varint(entry.indexedAt);
   if (tombstone !== undefined) {
@@ -57,6 +60,7 @@ export function encodeTopicEntry(into: ByteWriter, entry: TopicEntry): void {
   encodeVersion(into, version);
   if (version.life !== undefined) encodeLife(into, version.life);
   if (version.beside > 0) into.varint(version.beside);
+  if (version.notBefore !== undefined) into.varint(version.notBefore);
   into.varint(entry.consumed?.size ?? 0);
   for (const [group, next] of entry.consumed ?? []) {
     into.name(group);
@@ -109,7 +113,8 @@ export function decodeTopicEntry(bytes: Buffer, epochOf: EpochOf): TopicEntry {
   const [id, size] = [reader.varint(), reader.varint()];
   const plain = decodeVersion(reader, (kind & DAMAGED) !== 0, epochOf);
   const alive = (kind & LIFE) === 0 ? plain : { ...plain, life: decodeLife(reader) };
-  const version = (kind & BESIDE) === 0 ? alive : { ...alive, beside: reader.varint() };
+  const counted = (kind & BESIDE) === 0 ? alive : { ...alive, beside: reader.varint() };
+  const version = (kind & NOT_BEFORE) === 0 ? counted : { ...counted, notBefore: reader.varint() };
   const consumed = new Map<string, number>();
   for (let left = reader.count(GROUPS_MAX); left > 0; left--)
     consumed.set(reader.name(NAME_BYTES_MAX), reader.varint());
@@ -154,6 +159,7 @@ function decodeVersion(reader: ByteReader, isDamaged: boolean, epochOf: EpochOf)
     priority,
     life: undefined,
     beside: 0,
+    notBefore: undefined,
     ttlMs: ttlMs === 0 ? undefined : ttlMs,
     expiresAt: expiresAt === 0 ? undefined : expiresAt,
   };

@@ -32,6 +32,7 @@ export interface TopicVersion {
   readonly priority: Priority;
   /** `besideBytes` */
   readonly beside: number;
+  readonly notBefore: number | undefined;
 }
 
 export type OffsetRange = readonly [from: number, to: number];

@@ -4,7 +4,7 @@
 //         topic, header, and the data of each record
 //   header  one line, '-' for an absent value:
 //           expect ('epoch', 'create', 'absent')  epoch (the expected or a new one)  epoch and offset of ifUnchanged
-//           fence  seq  takeFence  ttlMs  ttlMode ('i', 'r', 'a')  hardMaxMs  priority
+//           fence  seq  takeFence  ttlMs  ttlMode ('i', 'r', 'a')  hardMaxMs  priority and delay ('low', '+5', 'low+5')
 //           kinds of the records ('Mmm')  supersedes ('1-5,7-7')
 // Returns '<epoch>,<first>,<next>' for each write, separated by ';', or {code, message} for a refusal. The script
 // checks everything before it writes anything, including the types of all keys, because Redis does not undo a script
@@ -238,7 +238,7 @@ local function apply(w, answers)
     set('${META.lastSeq}', w.seq)
     set('${META.lastAnswers}', answers)
   end
-  if w.priority ~= '-' then set('${META.priority}', w.priority) end
+  if w.priority ~= '-' then hl_schedule(w.priority, t.key, set) end
   set('${META.majorBytes}', t.bytes)
   set('${META.minorBytes}', t.minorBytes)
   schedule(w, t, fields)
@@ -349,7 +349,8 @@ export function encodeAppend(
 }
 
 function headerOf(write: TopicWrite, newEpoch: () => string): string {
-  const { expect, ifUnchanged, fence, takeFence, ttlMs, ttlMode, hardMaxMs, priority, supersedes } = write;
+  const { expect, ifUnchanged, fence, takeFence, ttlMs, ttlMode, hardMaxMs, priority, delayMs, supersedes } = write;
+  const classed = delayMs === undefined ? (priority ?? '-') : `${priority ?? ''}+${delayMs}`;
   const expected =
     'epoch' in expect ? `epoch ${wordOf(expect.epoch)}` : `${'absent' in expect ? 'absent' : 'create'} ${newEpoch()}`;
   const condition = ifUnchanged === undefined ? '- -' : `${wordOf(ifUnchanged.epoch)} ${ifUnchanged.offset}`;
@@ -358,7 +359,7 @@ function headerOf(write: TopicWrite, newEpoch: () => string): string {
     supersedes === undefined || supersedes.length === 0
       ? '-'
       : supersedes.map(([from, to]) => `${from}-${to}`).join(',');
-  return `${expected} ${condition} ${fenced} ${takeFence === true ? 1 : 0} ${ttlMs ?? '-'} ${ttlMode?.[0] ?? '-'} ${hardMaxMs ?? '-'} ${priority ?? '-'} ${kindsOf(write)} ${ranges}`;
+  return `${expected} ${condition} ${fenced} ${takeFence === true ? 1 : 0} ${ttlMs ?? '-'} ${ttlMode?.[0] ?? '-'} ${hardMaxMs ?? '-'} ${classed} ${kindsOf(write)} ${ranges}`;
 }
 
 function kindsOf({ records }: TopicWrite): string {

@@ -93,22 +93,40 @@ local function hl_tell_due(part, group, due)
   redis.call('SPUBLISH', part .. '${PARTITION_KEYS.wake}', string.format('due %s 0 %.0f - - - %.0f', group, now, now + due))
 end
 
--- Removes the topic from the group's queue. Returns true if the topic was waiting.
-local function hl_forget(part, group, topic)
+-- Returns how often the topic was waiting.
+local function hl_forget_waiting(part, group, topic)
   local removed = 0
   for _, class in ipairs(hl_classes) do removed = removed + redis.call('ZREM', hl_queue(part, group, class), topic) end
+  return removed
+end
+
+-- Removes the topic from the group's queue. Returns true if the topic was waiting.
+local function hl_forget(part, group, topic)
+  local removed = hl_forget_waiting(part, group, topic)
   redis.call('ZREM', hl_queue(part, group, 'due'), topic)
   redis.call('HDEL', hl_queue(part, group, 'lease'), topic)
   redis.call('HDEL', hl_queue(part, group, 'tries'), topic)
   return removed > 0
 end
 
+-- Sets the fields for the class and the delay of a write, '<class>+<ms>' with either part.
+local function hl_schedule(word, meta_key, set)
+  local class, delay = string.match(word, '^(%a*)%+?(%d*)$')
+  if class ~= '' then set('${META.priority}', class) end
+  if delay ~= '' then set('${META.notBefore}', math.max(now + delay, tonumber(redis.call('HGET', meta_key, '${META.notBefore}') or 0))) end
+end
+
 -- For a topic that is neither taken nor given back: lets it wait in the class of its priority, with its old turn if it
 -- waits there already. Removes it if the group has nothing left to consume. Returns true if the queue has changed.
 local function hl_enqueue(part, group, topic)
-  local meta = redis.call('HMGET', part .. '${TOPIC_KEYS.meta}' .. topic, '${META.ended}', '${META.next}', '${META.consumed}' .. group, '${META.priority}')
+  local meta = redis.call('HMGET', part .. '${TOPIC_KEYS.meta}' .. topic, '${META.ended}', '${META.next}', '${META.consumed}' .. group, '${META.priority}', '${META.notBefore}')
   if meta[1] or tonumber(meta[3] or 0) >= tonumber(meta[2] or 0) then return hl_forget(part, group, topic) end
   local class = meta[4] or 'normal'
+  if tonumber(meta[5] or 0) > now then
+    hl_forget_waiting(part, group, topic)
+    redis.call('ZADD', hl_queue(part, group, 'due'), meta[5], topic)
+    return true
+  end
   if redis.call('ZSCORE', hl_queue(part, group, class), topic) then return false end
   for _, other in ipairs(hl_classes) do
     if other ~= class then redis.call('ZREM', hl_queue(part, group, other), topic) end

@@ -91,8 +91,17 @@ const LIVES: readonly [Frame<SizedRecord>, string] = [
   '0101 08636861742f6f6e65 026531 b101 02 00 ac02 ad02 01 ac02 ad02 00',
 ];
 
+/** A write with the flag `notBefore`. */
+const DELAYED: readonly [Frame<SizedRecord>, string] = [
+  {
+    kind: 'append',
+    writes: [{ topic: CHAT, epoch: 'e1', created: 2, first: 0, notBefore: 300, records: [] }],
+  },
+  '0101 08636861742f6f6e65 026531 8104 02 00 ac02 00',
+];
+
 describe('every kind of frame', () => {
-  test.each([...Object.values(BODIES), LIVES])('has the bytes that the format gives it: %j', (frame, body) => {
+  test.each([...Object.values(BODIES), LIVES, DELAYED])('has the bytes that the format gives it: %j', (frame, body) => {
     const writer = new ByteWriter(16);
     const length = encodeFrame(writer, frame);
     const bytes = Buffer.from(writer.view());
