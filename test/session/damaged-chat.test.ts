@@ -1,15 +1,16 @@
 // Chats with damaged records: how they continue, what their runs become, and that all others stay whole.
 import { readFile, writeFile } from 'node:fs/promises';
-import { expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { mapError } from '../../src/gateway/error-map.ts';
 import { CommandLog } from '../../src/session/commands/command-log.ts';
 import { isSessionError } from '../../src/session/errors.ts';
 import { Runs } from '../../src/session/runs.ts';
 import { Sessions } from '../../src/session/sessions.ts';
 import { chatListTopic, chatTopic } from '../../src/session/topic-names.ts';
-import { readLines } from '../broker/contract/subject.ts';
+import { append, major, readLines } from '../broker/contract/subject.ts';
 import { openLog, segmentPath } from '../broker/log/opened-log.ts';
-import { allTopics } from '../support/each-engine.ts';
+import { allTopics, ENGINES } from '../support/each-engine.ts';
+import { RedisServer } from '../support/redis-server.ts';
 import { eventually } from '../support/wait-for.ts';
 
 const YOU = { tenant: 't', user: 'you' };
@@ -18,6 +19,12 @@ const [DAMAGED, WHOLE] = [
   { tenant: 't', sessionId: 'damaged' },
   { tenant: 't', sessionId: 'whole' },
 ];
+
+let redis: RedisServer;
+beforeAll(async () => {
+  redis = await RedisServer.start();
+});
+afterAll(() => redis.close());
 
 /** Changes one letter of each of these texts in the log of a stopped engine. */
 async function damage(folder: string, ...texts: readonly string[]): Promise<void> {
@@ -150,4 +157,30 @@ test("a user's list › is read without a record that cannot be decoded, and the
   ]);
   const { sessions: listed, isDamaged } = await sessions.list(YOU, 10, undefined);
   expect([listed.map(({ sessionId }) => sessionId), isDamaged]).toEqual([['whole'], true]);
+});
+
+describe.each(ENGINES)('a record that is no JSON, on the engine %s,', (_name, open) => {
+  test('costs its chat what it held, and the chat continues; the other chats are whole', async () => {
+    const { broker, clock } = await open(redis);
+    let ids = 0;
+    const newId = (): string => `id${(ids += 1)}`;
+    const prompt = { content: 'x', agent: 'writer', model: '', priority: 'normal', onBusy: 'queue' } as const;
+    const before = new CommandLog(broker, () => 0);
+    for (const ref of [DAMAGED, WHOLE]) await new Runs(broker, before, clock, newId).send(YOU, ref, prompt);
+    const whole = await readLines(broker, chatTopic(WHOLE));
+    // What a storage without checksums returns for a record whose bytes have changed.
+    await append(broker, chatTopic(DAMAGED), major('1 session.updated {"title":"the ne\n{"x'));
+
+    const commands = new CommandLog(broker, () => 0);
+    const sessions = new Sessions(broker, commands, clock);
+    expect(await sessions.describe(YOU, DAMAGED)).not.toHaveProperty('activeRun');
+    const { messages, lost } = await sessions.history(YOU, DAMAGED, 10, undefined);
+    expect(messages).toMatchObject([{ content: 'x', status: 'failed' }]);
+    expect(lost).toHaveLength(1);
+    expect((await new Runs(broker, commands, clock, newId).send(YOU, DAMAGED, prompt)).queued).toBe(0);
+    expect(await sessions.describe(YOU, WHOLE)).toHaveProperty('activeRun');
+    expect(await readLines(broker, chatTopic(WHOLE))).toEqual(whole);
+    await sessions.remove(YOU, DAMAGED);
+    expect((await sessions.list(YOU, 10, undefined)).sessions.map(({ sessionId }) => sessionId)).toEqual(['whole']);
+  });
 });

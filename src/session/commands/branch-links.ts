@@ -3,7 +3,7 @@
 // link is an offset in the same epoch, so following it is one read, also across records of other branches. Links stay
 // in the log.
 import type { LogItem } from '../../broker/broker.ts';
-import { decodeEvent, decodeHidden, type JsonObject } from '../events/chat-event.ts';
+import { decodeHidden, isUnreadable, readableEvent, type JsonObject } from '../events/chat-event.ts';
 
 /** Hidden part of `message.created`. `after`: offset of the `run.queued` before it on its branch, null for the
  *  first. */
@@ -28,8 +28,8 @@ export interface BranchNode {
 
 /** Undefined if the record is neither a prompt nor a queued run. */
 export function readBranchNode(item: LogItem): BranchNode | undefined {
-  if (item.kind !== 'record') return undefined;
-  const event = decodeEvent(item.data);
+  const event = readableEvent(item);
+  if (item.kind !== 'record' || isUnreadable(item)) return undefined;
   const at = item.offset;
   if (event?.type === 'message.created') {
     const after = decodeHidden(item.data)?.['after'] as number | null | undefined;

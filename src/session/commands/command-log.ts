@@ -31,7 +31,7 @@ import {
 import type { Decision, Draft } from './decisions.ts';
 import { addedSince, withAdded, type RecentBase } from './recent-messages.ts';
 import { SessionError } from '../errors.ts';
-import { lossDrafts, readEarlierState, readStateBefore } from './earlier-state.ts';
+import { isLost, lossDrafts, readEarlierState, readStateBefore } from './earlier-state.ts';
 import { encodeRunRequest } from './run-request.ts';
 import type { SessionRef } from '../session-ref.ts';
 import { chatTopic, requestTopic } from '../topic-names.ts';
@@ -305,7 +305,7 @@ export class CommandLog {
     const result = await this.#broker.read(topic, { epoch, offset }, { direction: 'backward', maxRecords: 1 });
     if (result.kind !== 'batch') return undefined;
     const [item] = result.items;
-    if (item?.kind === 'lost') return 'lost';
+    if (isLost(item)) return 'lost';
     const checkpoint = item?.kind === 'record' ? decodeCheckpoint(decodeHidden(item.data), offset) : undefined;
     if (checkpoint === undefined) throw new BrokerError('corrupt', `no state is kept at ${offset} of ${topic}`);
     return checkpoint;

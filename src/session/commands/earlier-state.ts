@@ -1,9 +1,9 @@
 // Finds an earlier state of a chat whose newest state is damaged or lost: its owner never changes, and most of its
 // agents are known to it.
-import type { Broker, TopicInfo } from '../../broker/broker.ts';
+import type { Broker, LogItem, TopicInfo } from '../../broker/broker.ts';
 import { isBrokerError } from '../../broker/errors.ts';
 import type { LiteTopicName } from '../../broker/lite-topic.ts';
-import { decodeHidden } from '../events/chat-event.ts';
+import { decodeHidden, isUnreadable } from '../events/chat-event.ts';
 import { decodeCheckpoint, type CommandState } from './command-state.ts';
 import { foldDrafts, type Decision } from './decisions.ts';
 import { isSessionError } from '../errors.ts';
@@ -27,11 +27,16 @@ export async function readStateBefore(
   const result = await broker.read(topic, { epoch, offset: at }, options);
   if (result.kind !== 'batch') return 'epoch-changed';
   for (const item of result.items) {
-    if (item.kind !== 'record') continue;
+    if (item.kind !== 'record' || isUnreadable(item)) continue;
     const state = decodeCheckpoint(decodeHidden(item.data), item.offset)?.state;
     if (state !== undefined) return state;
   }
   return undefined;
+}
+
+/** Whether the record is lost, or its text is damaged. */
+export function isLost(item: LogItem | undefined): boolean {
+  return item?.kind === 'lost' || (item?.kind === 'record' && isUnreadable(item));
 }
 
 /** Ends all runs of a chat that has lost its newest state. They carry the last time that is known of each. */

@@ -3,7 +3,8 @@
 // A record's data is `1 <type> <public JSON>`, then for some `\n<private JSON>`. The public JSON is the very
 // text that goes over the wire, so delivering a token costs no parsing; the private part (checkpoints, body
 // hashes, marks) never leaves the log. Events: PROTOCOL §4.
-import type { NewRecord } from '../../broker/broker.ts';
+import type { LogItem, LogRecord, NewRecord } from '../../broker/broker.ts';
+import { BrokerError, isBrokerError } from '../../broker/errors.ts';
 
 export type JsonObject = { readonly [key: string]: unknown };
 
@@ -280,19 +281,57 @@ export function publicJson(data: string, type: string): string {
   return line < 0 ? data.slice(start) : data.slice(start, line);
 }
 
-/** The event, or undefined if its version or type is unknown: readers skip such records. */
+/** The event, or undefined if its version or type is unknown: readers skip such records. @throws BrokerError corrupt:
+ *  the text is no JSON */
 export function decodeEvent(data: string): ChatEvent | undefined {
   const type = typeOf(data);
   return type === undefined || !Object.hasOwn(IS_MAJOR, type) ? undefined : parseEvent(type, publicJson(data, type));
 }
 
-/** `json`: the public fields. Only `encodeEvent` and delta-json's `encodeDelta` write chat topics, so a known type has
- *  the fields of its type. */
-export function parseEvent(type: string, json: string): ChatEvent {
-  return { type, ...(JSON.parse(json) as object) } as ChatEvent;
+/** As `decodeEvent`, but says that the text is damaged. */
+export function eventUnlessDamaged(data: string): ChatEvent | 'damaged' | undefined {
+  try {
+    return decodeEvent(data);
+  } catch (error) {
+    if (isBrokerError(error, 'corrupt')) return 'damaged';
+    throw error;
+  }
 }
 
+/** The event of a record; undefined for another item, an unknown event, and a record whose text is damaged. */
+export function readableEvent(item: LogItem): ChatEvent | undefined {
+  const event = item.kind === 'record' ? eventUnlessDamaged(item.data) : undefined;
+  return event === 'damaged' ? undefined : event;
+}
+
+/** `json`: the public fields. Only `encodeEvent` and delta-json's `encodeDelta` write chat topics, so a known type has
+ *  the fields of its type. @throws BrokerError corrupt: the text is no JSON */
+export function parseEvent(type: string, json: string): ChatEvent {
+  return { type, ...parseObject(json) } as ChatEvent;
+}
+
+/** @throws BrokerError corrupt: the text is no JSON */
 export function decodeHidden(data: string): JsonObject | undefined {
   const line = data.indexOf('\n');
-  return line < 0 ? undefined : (JSON.parse(data.slice(line + 1)) as JsonObject);
+  return line < 0 ? undefined : parseObject(data.slice(line + 1));
+}
+
+/** Whether the hidden part of a record is damaged. A record of another version is not. */
+export function isUnreadable({ data }: LogRecord): boolean {
+  try {
+    decodeHidden(data);
+    return false;
+  } catch (error) {
+    if (isBrokerError(error, 'corrupt')) return true;
+    throw error;
+  }
+}
+
+/** A storage without checksums may return another text than was written. */
+function parseObject(json: string): JsonObject {
+  try {
+    return JSON.parse(json) as JsonObject;
+  } catch (cause) {
+    throw new BrokerError('corrupt', 'a record of a chat is no JSON', { cause });
+  }
 }

@@ -3,7 +3,7 @@
 // continues there.
 import type { Broker, LogItem } from '../../broker/broker.ts';
 import { readBranchNode, type BranchNode } from '../commands/branch-links.ts';
-import { decodeEvent, isTerminal } from '../events/chat-event.ts';
+import { readableEvent, isTerminal } from '../events/chat-event.ts';
 import { MAJORS_AT_ONCE, majorBatches, readMajors, type LogPrefix } from './major-records.ts';
 import { batchChars } from '../events/paced-read.ts';
 
@@ -125,7 +125,7 @@ export class BranchReader {
   }
 
   #noteEnd(item: LogItem): void {
-    const event = item.kind === 'record' ? decodeEvent(item.data) : undefined;
+    const event = readableEvent(item);
     if (event !== undefined && isTerminal(event) && item.kind === 'record') this.#ends.set(event.runId, item.offset);
   }
 
@@ -147,7 +147,7 @@ export class BranchReader {
     const firstRuns = new Set(open.filter(({ kind }) => kind === 'prompt').map(({ at }) => at + 1));
     for await (const batch of majorBatches(this.#broker, this.#log, open[0]?.at ?? next, 'forward')) {
       for (const item of batch.items) {
-        const event = item.kind === 'record' ? decodeEvent(item.data) : undefined;
+        const event = readableEvent(item);
         if (event === undefined || item.kind !== 'record' || !('runId' in event)) continue;
         if (firstRuns.delete(item.offset)) runs.add(event.runId);
         else if (isTerminal(event)) runs.delete(event.runId);

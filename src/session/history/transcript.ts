@@ -3,7 +3,7 @@
 import type { LogItem } from '../../broker/broker.ts';
 import { AnswerBuilder, type AnswerPart } from '../events/answer-builder.ts';
 import {
-  decodeEvent,
+  eventUnlessDamaged,
   type ChatEvent,
   type MessageContent,
   type RunAnswer,
@@ -91,11 +91,15 @@ export class Transcript {
     return this.#chars;
   }
 
-  /** Items in log order. Ignores holes and unknown events. */
+  /** Items in log order. Ignores holes and unknown events. A record whose text is damaged counts as lost. */
   apply(item: LogItem): void {
     if (item.kind === 'lost') this.#noteLost(item);
     if (item.kind !== 'record') return;
-    const event = decodeEvent(item.data);
+    const event = eventUnlessDamaged(item.data);
+    if (event === 'damaged') {
+      this.#noteLost({ from: item.offset, to: item.offset });
+      return;
+    }
     if (event !== undefined && this.#applyEvent(event, item.offset)) this.#chars += item.data.length;
   }
 
