@@ -29,7 +29,7 @@ const POSITIONS = 256;
 interface Order<T> {
   add(item: T, flow: string, priority: Priority, now: number): void;
   take(now: number): T | undefined;
-  charge(item: T, tokens: number): void;
+  charge(item: T, tokens: number, now: number): void;
   settle(item: T, now: number): void;
   countBefore(items: readonly T[], now: number): unknown;
 }
@@ -168,7 +168,7 @@ function simulate(order: Order<Prompt>): number[] {
   for (let now = 1000; now < SIMULATED_MS; now += 1) {
     for (const prompt of running.get(now) ?? []) {
       used.set(prompt.tenant, (used.get(prompt.tenant) ?? 0) + prompt.tokens);
-      order.charge(prompt, prompt.tokens);
+      order.charge(prompt, prompt.tokens, 0);
       order.settle(prompt, now);
       start(now);
     }
@@ -204,7 +204,7 @@ function cost(label: string, flows: number, order: Order<number>): void {
   for (let i = 0; i < WAITING; i += 1) {
     const item = order.take(0);
     if (item === undefined) throw new Error('nothing waits');
-    order.charge(item, 400);
+    order.charge(item, 400, 0);
     order.settle(item, 0);
   }
   const taking = us(begun, WAITING);

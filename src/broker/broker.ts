@@ -339,8 +339,9 @@ export interface Delivery {
   reject(reason: string): Promise<boolean>;
   /** Extends the lease to `visibilityMs` from now. False: the lease was lost. */
   extend(): Promise<boolean>;
-  /** Adds model tokens to what this delivery has used. A hint for the fair order, which counts when the delivery is
-   *  settled. No effect after the lease is lost or settled, nor for a negative number. */
+  /** The model tokens that this delivery has used so far, in place of an earlier number. A hint for the fair order:
+   *  what is above the guess of the schedule counts at once (on Redis with the next extension), and the rest when the
+   *  delivery is settled. No effect after the lease is lost or settled, nor for a negative number. */
   charge(tokens: number): void;
 }
 

@@ -58,6 +58,11 @@ export interface WorkerOptions {
   readonly hintOf?: (agent: string, error: ProviderError) => string | undefined;
 }
 
+/** What the run of a delivery has used so far; undefined before it begins and after its end. */
+interface Meter {
+  used: (() => number) | undefined;
+}
+
 export class Worker {
   readonly #options: WorkerOptions;
   readonly #stopped = new AbortController();
@@ -157,7 +162,8 @@ export class Worker {
   /** Never rejects. */
   async #serve(agent: Agent, delivery: Delivery): Promise<void> {
     const { logger, onOutcome } = this.#options;
-    const lease = this.#keepLease(delivery);
+    const meter: Meter = { used: undefined };
+    const lease = this.#keepLease(delivery, meter);
     const abandoned = new AbortController();
     const stop = (): void => abandoned.abort();
     delivery.lost.addEventListener('abort', stop);
@@ -170,7 +176,7 @@ export class Worker {
         await this.#shortenTtl(delivery, TTL_MS_MIN);
         return;
       }
-      const outcome = await this.#execute(agent, request, delivery);
+      const outcome = await this.#execute(agent, request, delivery, meter);
       onOutcome?.(outcome);
       logger.debug({ sessionId: request.sessionId, runId: request.runId, outcome }, 'run left');
       await persist(this.#options.clock, abandoned.signal, () => this.#settle(delivery, outcome));
@@ -197,7 +203,7 @@ export class Worker {
     }
   }
 
-  async #execute(agent: Agent, request: RunRequest, delivery: Delivery): Promise<RunOutcome> {
+  async #execute(agent: Agent, request: RunRequest, delivery: Delivery, meter: Meter): Promise<RunOutcome> {
     const { broker, log, runs, clock, onContinued = () => undefined, onGone = () => undefined } = this.#options;
     let used = 0;
     const onUsed = (tokens: number): void => {
@@ -215,6 +221,9 @@ export class Worker {
       presence: this.#presence,
       onContinued,
       onUsed,
+      onMeter: (soFar: () => number): void => {
+        meter.used = soFar;
+      },
       onFailed,
       onGone,
     };
@@ -233,6 +242,7 @@ export class Worker {
       if (isBrokerError(error, 'epoch-changed')) return 'lost';
       throw error;
     } finally {
+      meter.used = undefined;
       // Also 0: a run that was over before it began has used nothing.
       delivery.charge(used);
     }
@@ -284,11 +294,13 @@ export class Worker {
     );
   }
 
-  #keepLease(delivery: Delivery): { stop: () => void } {
+  /** Each extension also charges what the run has used so far. */
+  #keepLease(delivery: Delivery, meter: Meter): { stop: () => void } {
     const { clock, leaseMs = LEASE_MS } = this.#options;
     let timer: Timer | undefined;
     const arm = (): void => {
       timer = clock.after(leaseMs / 3, () => {
+        if (meter.used !== undefined) delivery.charge(meter.used());
         delivery.extend().then(
           (isHeld) => {
             this.#failures.succeeded('a lease could not be extended');

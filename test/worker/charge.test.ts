@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { Delivery } from '../../src/broker/broker.ts';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { ProviderError } from '../../src/worker/provider.ts';
+import { LEASE_MS } from '../../src/worker/worker.ts';
 import { CHARS_PER_TOKEN } from '../../src/worker/run/used-tokens.ts';
 import { ChatRig } from '../support/chat-rig.ts';
 import { ManualClock } from '../support/manual-clock.ts';
@@ -58,6 +59,20 @@ describe('a run', () => {
     (await rig.model.call(0)).say('a'.repeat(3000), { type: 'finish', reason: 'stop' });
     await eventually(() => broker.charged.length > 0);
     expect(broker.charged).toEqual([4000 / CHARS_PER_TOKEN]);
+  });
+
+  it('charges what it has used so far with each extension of its lease, and once more at its end', async () => {
+    const broker = start();
+    await rig.prompt('p'.repeat(1000));
+    const call = await rig.model.call(0);
+    call.say('a'.repeat(600));
+    await eventually(() => rig.clock.timers > 0);
+    await rig.clock.advance(LEASE_MS / 3);
+    await eventually(() => broker.charged.length === 1);
+    expect(broker.charged).toEqual([1600 / CHARS_PER_TOKEN]);
+    call.say('a'.repeat(400), { type: 'finish', reason: 'stop' });
+    await eventually(() => broker.charged.length === 2);
+    expect(broker.charged[1]).toBe(2000 / CHARS_PER_TOKEN);
   });
 
   it('charges what it used until it failed', async () => {

@@ -225,7 +225,7 @@ export class ConsumerGroup implements LeaseOwner {
 
   charge(lease: Lease, tokens: number): void {
     const lane = this.#laneOf.get(lease);
-    if (lane?.lease === lease) this.#schedule.charge(lane, tokens);
+    if (lane?.lease === lease) this.#schedule.charge(lane, tokens, this.#clock.mono());
   }
 
   close(): void {

@@ -112,13 +112,13 @@ export class FairClass<T> {
     const leaf = this.#next();
     const item = leaf?.queue.first();
     if (leaf === undefined || item === undefined) return undefined;
-    item.guess = leaf.guess;
+    item.charged = leaf.guess;
     for (let one: FlowNode<T> = leaf; one.parent !== undefined; one = one.parent) {
       one.parent.serve(one);
-      one.gate?.take(item.guess, now);
+      one.gate?.take(item.charged, now);
     }
     this.#unqueue(item, leaf);
-    this.#charge(leaf, item.guess);
+    this.#charge(leaf, item.charged);
     return item;
   }
 
@@ -131,22 +131,28 @@ export class FairClass<T> {
     this.#rest(leaf);
   }
 
-  /** Adds to what a held item has cost. It counts when the item is settled. */
-  report(item: FairItem<T>, tokens: number): void {
-    item.used = Math.min(COST_MAX, (item.used ?? 0) + tokens);
+  /** What a held item has cost so far. What is above its guess counts at once, and the rest when it is settled. */
+  report(item: FairItem<T>, tokens: number, now: number): void {
+    const { leaf } = item;
+    item.used = Math.min(COST_MAX, tokens);
+    const more = item.used - item.charged;
+    if (leaf === undefined || more <= 0) return;
+    item.charged = item.used;
+    this.#charge(leaf, more);
+    for (let one: FlowNode<T> = leaf; one.parent !== undefined; one = one.parent) one.gate?.correct(more, now);
   }
 
   /** Ends a holding. What was reported replaces the guess; without a report the guess stays. `unused`: the item was
    *  not served at all. */
   settle(item: FairItem<T>, now: number, how: 'served' | 'unused'): void {
-    const { leaf, used, guess } = item;
+    const { leaf, used, charged } = item;
     if (leaf === undefined) return;
-    const cost = how === 'unused' ? 0 : used === undefined ? guess : Math.max(COST_MIN, used);
-    this.#charge(leaf, cost - guess);
+    const cost = how === 'unused' ? 0 : used === undefined ? charged : Math.max(COST_MIN, used);
+    this.#charge(leaf, cost - charged);
     for (let one: FlowNode<T> = leaf; one.parent !== undefined; one = one.parent) {
       if (how === 'served' && used !== undefined) one.guess += MEAN_GAIN * (cost - one.guess);
       one.held -= 1;
-      one.gate?.settle(cost - guess, now, how);
+      one.gate?.settle(cost - charged, now, how);
     }
     item.leaf = undefined;
     for (let one: FlowNode<T> = leaf; one.parent !== undefined; one = one.parent)

@@ -100,6 +100,11 @@ export class FlowGate {
     this.#tokens?.take(guess, now);
   }
 
+  /** A delivery under way costs so many tokens more than was guessed. */
+  correct(tokens: number, now: number): void {
+    this.#tokens?.correct(tokens, now);
+  }
+
   /** A delivery ends that cost so many tokens more than was guessed. `unused`: it was not made. */
   settle(tokens: number, now: number, how: 'served' | 'unused'): void {
     this.#held -= 1;

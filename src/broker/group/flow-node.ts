@@ -11,8 +11,8 @@ export class FairItem<T> {
   place: Place<FairItem<T>> | undefined;
   /** Tokens reported so far; undefined until the first report. */
   used: number | undefined;
-  /** What its flows were charged when the item was taken. */
-  guess = 0;
+  /** What its flows were charged so far: a guess when the item was taken, and what was reported above it. */
+  charged = 0;
 
   constructor(value: T) {
     this.value = value;

@@ -98,11 +98,11 @@ export class Schedule<T> {
     return item.value;
   }
 
-  /** Adds model tokens to what a held item has cost. No effect on an item that is not held, nor for a negative
+  /** The model tokens that a held item has cost so far. No effect on an item that is not held, nor for a negative
    *  number. */
-  charge(value: T, tokens: number): void {
+  charge(value: T, tokens: number, now: number): void {
     const held = this.#held.get(value);
-    if (held !== undefined && tokens >= 0) this.#classes[held.priority].report(held.item, tokens);
+    if (held !== undefined && tokens >= 0) this.#classes[held.priority].report(held.item, tokens, now);
   }
 
   /** Ends a holding: what was charged replaces the guess; without a charge the guess is the cost. `unused`: the item

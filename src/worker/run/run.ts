@@ -38,6 +38,8 @@ export interface RunDeps extends FenceDeps, StopSourceDeps {
   readonly onContinued: (chars: number) => void;
   /** Called at the end of each attempt that came to the model, with the model tokens that it used. */
   readonly onUsed?: (tokens: number) => void;
+  /** Receives a function that returns the model tokens that the attempt has used so far, as an estimate. */
+  readonly onMeter?: (used: () => number) => void;
   /** The model server, or the network before it, failed the run. */
   readonly onFailed?: (error: ProviderError) => void;
   /** The chat was removed or expired during the run, so that no terminal can be written. */
@@ -231,7 +233,9 @@ class ActiveRun {
     const refusal = findRefusal(agent, run.model, chat.at(-1)?.content ?? '');
     if (refusal !== undefined) throw new AgentError(refusal.code, refusal.message);
     const messages = await withAttachments({ blobs, ref, createdAt: chatCreatedAt }, chat);
-    this.#messageChars = charsOf(messages);
+    const messageChars = charsOf(messages);
+    this.#messageChars = messageChars;
+    this.#deps.onMeter?.(() => usedTokens(undefined, messageChars + this.#answer.length));
     const prefix = this.#answer.parts()[0]?.text ?? '';
     if (prefix !== '') this.#seam = new Seam(prefix, this.#held.retained.gap);
     const { signal } = this.#upstream;

@@ -4,7 +4,7 @@ import type { FlowOf } from '../../../src/broker/broker.ts';
 import type { FlowPolicyOf } from '../../../src/broker/flow-policy.ts';
 import { append, major, topicName } from './subject.ts';
 import type { OpenSubject } from './subject.ts';
-import { TestWorker } from './worker.ts';
+import { TestWorker, VISIBILITY_MS } from './worker.ts';
 
 /** In the contract a topic's flow is what precedes the colon in its last segment; a dot separates its levels. */
 export const flowOf: FlowOf = (topic) => (/([^/:]*):[^/]*$/.exec(topic)?.[1] ?? '').replaceAll('.', '/');
@@ -81,6 +81,28 @@ export function fairContract(open: OpenSubject, { reopens }: { readonly reopens:
       const order = await served(new TestWorker(broker), 40);
       expect(order.filter((flow) => flow === 'lone/u')).toHaveLength(20);
       expect(new Set(order.slice(0, 20)).size).toBe(11);
+    });
+
+    test('pay for a delivery that is under way as it is charged, and no second time when its lease is lost', async () => {
+      const { broker, clock } = await open();
+      await fill(broker, 'long', 10);
+      const worker = new TestWorker(broker, { credit: 30 });
+      const first = await worker.next();
+      first.charge(2000);
+      first.charge(3000);
+      expect(await first.extend()).toBe(true);
+      await fill(broker, 'short', 60);
+      const flows: string[] = [];
+      for (let i = 0; i < 20; i += 1) flows.push(flowOf((await worker.next()).topic));
+      expect(flows.filter((flow) => flow === 'long').length).toBeLessThanOrEqual(2);
+      // The worker is lost: all deliveries come again. 3000 tokens are worth about 47 turns of the first guess.
+      worker.abort();
+      await clock.advance(VISIBILITY_MS + 5000);
+      first.charge(9000);
+      const after = new TestWorker(broker, { credit: 60 });
+      let turns = 0;
+      while (flowOf((await after.next()).topic) !== 'long') turns += 1;
+      expect(turns).toBeLessThanOrEqual(50);
     });
 
     test('have positions in the order in which they are served', async () => {

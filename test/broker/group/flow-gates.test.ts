@@ -30,7 +30,7 @@ function setUp(policies: Record<string, FlowPolicy>) {
     return taken;
   };
   const settle = (item: Work, tokens?: number): void => {
-    if (tokens !== undefined) schedule.charge(item, tokens);
+    if (tokens !== undefined) schedule.charge(item, tokens, clock.mono());
     schedule.settle(item, clock.mono());
   };
   return { clock, gates, schedule, fill, take, takeAll, settle, onReady: () => ready };

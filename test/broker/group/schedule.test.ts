@@ -39,7 +39,7 @@ function fill(
 function serve(schedule: Schedule<Work>, now = 0): Work | undefined {
   const taken = schedule.take(now);
   if (taken === undefined) return undefined;
-  schedule.charge(taken, taken.tokens);
+  schedule.charge(taken, taken.tokens, 0);
   schedule.settle(taken, 0);
   return taken;
 }
@@ -72,7 +72,7 @@ function run(
     const ended = running.shift();
     if (ended === undefined) break;
     now = ended.ends;
-    schedule.charge(ended.item, ended.item.tokens);
+    schedule.charge(ended.item, ended.item.tokens, 0);
     schedule.settle(ended.item, 0);
     used.set(ended.item.flow, (used.get(ended.item.flow) ?? 0) + ended.item.tokens);
   }
@@ -318,7 +318,7 @@ describe('a guess', () => {
     for (let i = 0; i < 20; i += 1) {
       const taken = schedule.take(0);
       if (taken === undefined) break;
-      schedule.charge(taken, tokens);
+      schedule.charge(taken, tokens, 0);
       schedule.settle(taken, 0);
       order.push(taken.flow);
     }
@@ -362,7 +362,7 @@ describe('a guess', () => {
         for (let i = 0; i < 100; i += 1) {
           const ended = held.shift();
           if (ended === undefined) throw new Error('nothing is held');
-          schedule.charge(ended, ended.tokens);
+          schedule.charge(ended, ended.tokens, 0);
           schedule.settle(ended, 0);
           const next = schedule.take(0);
           held.push(next);
@@ -383,14 +383,14 @@ describe('a guess', () => {
       const taken = schedule.take(0);
       if (taken?.flow === 'back') held.push(taken);
       else if (taken !== undefined) {
-        schedule.charge(taken, taken.tokens);
+        schedule.charge(taken, taken.tokens, 0);
         schedule.settle(taken, 0);
       }
     }
     expect(held).toHaveLength(5);
     fill(schedule, 'back', 500, 100);
     for (const item of held) {
-      schedule.charge(item, item.tokens);
+      schedule.charge(item, item.tokens, 0);
       schedule.settle(item, 0);
     }
     const order = Array.from({ length: 40 }, () => serve(schedule)?.flow);
@@ -442,7 +442,7 @@ describe('a schedule', () => {
             const at = pick % Math.max(1, held.length);
             const item = held[at];
             if (item === undefined) continue;
-            schedule.charge(item, pick);
+            schedule.charge(item, pick, 0);
             if (kind === 'settle') {
               schedule.settle(item, 0);
               held.splice(at, 1);

@@ -26,7 +26,7 @@ export interface Held {
   settling: boolean;
   /** A consumer has received it. */
   isDelivered: boolean;
-  /** Model tokens that were charged; undefined until the first charge. */
+  /** Model tokens that were used so far; undefined until the first charge. */
   used: number | undefined;
 }
 
@@ -151,8 +151,7 @@ export class HeldLeases implements LeaseOwner {
 
   charge(lease: Lease, tokens: number): void {
     const held = this.#heldBy.get(lease);
-    if (held !== undefined && this.isCurrent(held) && tokens >= 0)
-      held.used = Math.min(COST_MAX, (held.used ?? 0) + tokens);
+    if (held !== undefined && this.isCurrent(held) && tokens >= 0) held.used = Math.min(COST_MAX, tokens);
   }
 
   /** Ends all leases on this node at once. Resolves when they have been given back in Redis. */

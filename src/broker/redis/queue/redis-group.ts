@@ -351,7 +351,7 @@ export class RedisGroup {
       visibilityMs,
       onFree: () => this.#free(seat, held.isDelivered ? 'served' : 'unused', held.used),
       onExtended: () => {
-        this.#schedule.leased(seat.ticket, visibilityMs);
+        this.#schedule.leased(seat.ticket, visibilityMs, held.used);
         this.#arm();
       },
       lease: undefined,

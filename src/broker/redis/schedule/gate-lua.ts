@@ -85,6 +85,12 @@ local function take_gate(g, guess)
   g.isChanged = true
 end
 
+-- A delivery under way costs so many tokens more than was guessed.
+local function charge_gate(g, tokens)
+  correct(g.tokens, tokens)
+  g.isChanged = true
+end
+
 -- A delivery ends that cost so many tokens more than was guessed.
 local function settle_gate(g, tokens, how)
   g.held = math.max(0, g.held - 1)

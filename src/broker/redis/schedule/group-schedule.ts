@@ -123,10 +123,10 @@ export class GroupSchedule {
     this.#reports.settled.set(ticket, ['settle', ticket, how, tokens === undefined ? '' : String(tokens)]);
   }
 
-  /** The topic is held for that time from now. */
-  leased(ticket: string, ms: number): void {
+  /** The topic is held for that time from now, and has used so many tokens so far. */
+  leased(ticket: string, ms: number, tokens?: number): void {
     if (this.#reports.leased.size === 0) this.#reportAt = this.#clock.mono() + REPORT_MS;
-    this.#reports.leased.set(ticket, ['leased', ticket, String(ms)]);
+    this.#reports.leased.set(ticket, ['leased', ticket, String(ms), tokens === undefined ? '' : String(tokens)]);
   }
 
   /** Reports, enters the batches, and picks topics. @throws what `run` throws; what was picked then is due again */

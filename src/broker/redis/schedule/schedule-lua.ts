@@ -17,7 +17,7 @@
 //                        around all is ''.
 //   O:p                  zset: '<class> <flow>' that is parked, score = when to look whether its gate is open
 //   O:i                  hash: topic → 'w <class> <flow>' while it waits, 'h <ticket>' while it is picked
-//   O:h                  hash: ticket → '<class> <guess> <mark> <turn in the partition> <gates> <topic> <flow>'
+//   O:h                  hash: ticket → '<class> <charged> <mark> <turn in the partition> <gates> <topic> <flow>'
 //                        mark: p while it is picked, l when it is leased, and when it was picked (ms)
 //                        gates: for the leaf and each flow around it, '=<pool>,', '@<group>,', or ',' without a limit
 //   O:d                  zset: ticket → until when the schedule takes the topic for held (ms)
@@ -200,11 +200,22 @@ local function pick(lease_ms)
   return topic, seq
 end
 
--- The lease of a picked topic ends in ms.
-local function leased(ticket, ms)
-  local name, guess, since, rest = string.match(redis.call('HGET', holdings, ticket) or '', '^(%S+) (%S+) %a(%S+) (.*)$')
+-- The lease of a picked topic ends in ms. What it has used so far above what was charged is charged.
+local function leased(ticket, ms, used)
+  local name, charged, since, at, pools, topic, flow = string.match(redis.call('HGET', holdings, ticket) or '', '^(%S+) (%S+) %a(%S+) (%S+) (%S+) (%S+) (.*)$')
   if not name then return end
-  redis.call('HSET', holdings, ticket, name .. ' ' .. guess .. ' l' .. since .. ' ' .. rest)
+  local more = math.min(${COST_MAX}, used or 0) - tonumber(charged)
+  if more > 0 then
+    local c = classes[name]
+    local one = leaf_of(c, flow)
+    charge(c, one, more)
+    for pool in string.gmatch(pools, '([^,]*),') do
+      if gate_of(one) and pool ~= '' then charge_gate(gate_at(pool, one.id), more) end
+      one = one.parent
+    end
+    charged = exact(charged + more)
+  end
+  redis.call('HSET', holdings, ticket, table.concat({name, charged, 'l' .. since, at, pools, topic, flow}, ' '))
   redis.call('ZADD', deadlines, now + ms + ${SETTLE_MS}, ticket)
 end
 

@@ -12,7 +12,7 @@ const FLOWS_SAMPLED_MAX = 4096;
  *   ARGV[6] how many topics to pick   ARGV[7] '1': return the cursors   ARGV[8] ms of the leases that follow
  *   then any number of:
  *     settle <ticket> <'served' or 'unused'> <tokens, or '' for none>
- *     leased <ticket> <ms until the lease ends>
+ *     leased <ticket> <ms until the lease ends> <tokens so far, or '' for none>
  *     enter <partition> <cursor from> <cursor to> <n> and n times <topic> <class> <turn> <flow> <policies of its parts>
  *   → {ms until a ticket or a limit is due or -1,
  *      {for each enter: the cursor, if that was not <cursor from> and so nothing was entered, else false},
@@ -33,8 +33,8 @@ while at <= #ARGV do
     settle(ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]))
     at = at + 4
   elseif what == 'leased' then
-    leased(ARGV[at + 1], tonumber(ARGV[at + 2]))
-    at = at + 3
+    leased(ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]))
+    at = at + 4
   else
     local partition, from, count = ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 4])
     local cursor = redis.call('HGET', cursors, partition) or ''

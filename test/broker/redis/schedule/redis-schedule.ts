@@ -22,6 +22,8 @@ export class RedisSchedule {
   readonly keys: RedisKeys;
   readonly schedule: GroupSchedule;
   readonly tickets = new Map<LiteTopicName, string>();
+  /** What was charged of topics that are held. */
+  readonly used = new Map<LiteTopicName, number>();
   readonly #redis: Redis;
   readonly #rules: Rules;
   #cursor = '';
@@ -66,9 +68,16 @@ export class RedisSchedule {
     return picked[0]?.topic;
   }
 
+  async charge(topic: LiteTopicName, tokens: number): Promise<void> {
+    this.used.set(topic, tokens);
+    this.schedule.leased(this.tickets.get(topic) ?? '', LEASE_MS, tokens);
+    await this.schedule.step(0, []);
+  }
+
   async settle(topic: LiteTopicName, how: 'served' | 'unused' = 'served', tokens?: number): Promise<void> {
     this.schedule.settle(this.tickets.get(topic) ?? '', how, tokens);
     this.tickets.delete(topic);
+    this.used.delete(topic);
     await this.schedule.step(0, []);
   }
 }

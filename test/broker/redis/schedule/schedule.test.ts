@@ -53,7 +53,7 @@ type Step =
   | { readonly kind: 'add'; readonly topic: LiteTopicName; readonly priority: Priority }
   | { readonly kind: 'take' }
   | {
-      readonly kind: 'settle';
+      readonly kind: 'settle' | 'charge';
       readonly which: number;
       readonly how: 'served' | 'unused';
       readonly used: number | undefined;
@@ -76,7 +76,7 @@ const steps = fc.array(
     {
       weight: 3,
       arbitrary: fc.record({
-        kind: fc.constant('settle' as const),
+        kind: fc.constantFrom('settle' as const, 'settle' as const, 'charge' as const),
         which: fc.nat(20),
         how: fc.constantFrom('served' as const, 'served' as const, 'unused' as const),
         used: fc.option(fc.oneof(fc.nat(2000), fc.constantFrom(0, COST_MIN, COST_MAX, 2 * COST_MAX, 0.5)), {
@@ -101,11 +101,18 @@ async function both(step: Step, ours: RedisSchedule, reference: Schedule<LiteTop
     reference.add(step.topic, flowOf(step.topic), step.priority, ours.clock.mono());
   }
   if (step.kind === 'take') expect(await ours.take()).toBe(reference.take(ours.clock.mono()));
-  const topic = held[step.kind === 'settle' ? step.which % Math.max(1, held.length) : 0];
-  if (step.kind !== 'settle' || topic === undefined) return;
-  if (step.used !== undefined) reference.charge(topic, step.used);
+  const topic = held[step.kind === 'settle' || step.kind === 'charge' ? step.which % Math.max(1, held.length) : 0];
+  if ((step.kind !== 'settle' && step.kind !== 'charge') || topic === undefined) return;
+  const used = step.used ?? (step.kind === 'charge' ? 0 : undefined);
+  // What was not delivered is not charged.
+  const isServed = step.kind === 'charge' || step.how === 'served';
+  if (used !== undefined && isServed) reference.charge(topic, used, ours.clock.mono());
+  if (step.kind === 'charge') {
+    await ours.charge(topic, used ?? 0);
+    return;
+  }
   reference.settle(topic, ours.clock.mono(), step.how);
-  await ours.settle(topic, step.how, step.used);
+  await ours.settle(topic, step.how, step.used ?? ours.used.get(topic));
 }
 
 /** The times are computed from clocks with different beginnings, so they differ by less than a millisecond. */
