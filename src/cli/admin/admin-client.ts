@@ -61,7 +61,8 @@ class AdminClient implements TopicStore {
   }
 
   async checkIndex(): Promise<string | undefined> {
-    return this.#call({ op: 'checkIndex' });
+    // JSON has no undefined.
+    return (await this.#call<string | null>({ op: 'checkIndex' })) ?? undefined;
   }
 
   async damaged(): Promise<readonly DamagedTopic[]> {
