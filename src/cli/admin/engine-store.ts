@@ -15,6 +15,7 @@ export function engineStore(broker: BrokerEngine): TopicStore {
     tail: (topic, from, options) => broker.tail(topic, from, options),
     health: () => broker.health(),
     ...(broker.check === undefined ? {} : { check: broker.check.bind(broker) }),
+    ...(broker.checkIndex === undefined ? {} : { checkIndex: broker.checkIndex.bind(broker) }),
     ...(broker.damaged === undefined ? {} : { damaged: broker.damaged.bind(broker) }),
     ...(broker.lostParts === undefined ? {} : { lostParts: broker.lostParts.bind(broker) }),
     release: (name) => releaseDeadLetter(broker, name),
