@@ -149,9 +149,9 @@ export class Sessions {
    *  @throws SessionError not-found, contended */
   async update(principal: Principal, ref: SessionRef, { ttlMs: requestedMs, ...details }: NewSession): Promise<void> {
     for (let attempt = 1; attempt <= UPDATE_ATTEMPTS_MAX; attempt += 1) {
-      const { info, loaded: seen } = await this.#ownSnapshot(principal, ref);
+      const seen = await this.authorize(principal, ref);
       const { createdAt } = seen.state;
-      const lifetime = requestedMs === undefined ? {} : { ttlMs: this.#ttlFromNow(ref, requestedMs, info, createdAt) };
+      const lifetime = requestedMs === undefined ? {} : { ttlMs: await this.#ttlFromNow(ref, requestedMs, createdAt) };
       const merged = { ...(await this.#readDetails(ref, seen)), ...details };
       const isUpdated = await this.#log.transact<boolean>(ref, (loaded) => {
         const { epoch, state } = requireOwner(principal, loaded);
@@ -165,9 +165,10 @@ export class Sessions {
   }
 
   /** The time of a chat of the mode `absolute` counts from its creation. */
-  #ttlFromNow(ref: SessionRef, requestedMs: number, { ttlMode }: TopicInfo, createdAt: string): number {
+  async #ttlFromNow(ref: SessionRef, requestedMs: number, createdAt: string): Promise<number> {
     const { ttlMs } = this.#lifetimeOf(ref, requestedMs);
-    const age = ttlMode === 'absolute' ? Math.max(0, this.#clock.now() - Date.parse(createdAt)) : 0;
+    const [info] = await this.#broker.describe([chatTopic(ref)]);
+    const age = info?.ttlMode === 'absolute' ? Math.max(0, this.#clock.now() - Date.parse(createdAt)) : 0;
     return Math.min(ttlMs + age, TTL_MS_MAX);
   }
 
