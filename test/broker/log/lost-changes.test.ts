@@ -68,6 +68,8 @@ describe('a start that replays a damaged frame', () => {
       ),
     ]);
     expect(await again.read(A, { epoch: a.epoch, offset: 1 })).toMatchObject({ kind: 'reset', reason: 'damaged' });
+    // Never one that an earlier declaration may have given: that may be among what was lost.
+    expect((await infoOf(again, A)).epoch).toBe(`${a.epoch}_1-1`);
     // A later frame shows that nothing of it is missing.
     expect(await again.read(B, { epoch: b.epoch, offset: 1 })).toMatchObject({ kind: 'batch' });
   });
@@ -92,6 +94,18 @@ describe('a start that replays a damaged frame', () => {
     expect(await readLines(again, B)).toEqual(['0-0 lost', '1m:b1!']);
     const { epoch } = await infoOf(again, A);
     expect((await infoOf(await reopen(), A)).epoch).toBe(epoch);
+  });
+
+  test('takes no frame before a second damaged one for a proof', async () => {
+    const { folder, broker } = await written('a0', 'b0', 'c0', 'a1', 'b1', 'c1', 'c2');
+    const { epoch, next } = await infoOf(broker, A);
+    const copy = await crashCopy(folder);
+    await flip(copy, 'b0!');
+    await flip(copy, 'c1!');
+    const { broker: again } = await start(copy);
+    expect(await readLines(again, A)).toEqual(['0m:a0!', '1m:a1!']);
+    expect(await again.read(A, { epoch, offset: next })).toMatchObject({ kind: 'reset' });
+    expectDegraded(again, 2, 2);
   });
 
   test('keeps the other frames of the batch', async () => {
@@ -210,6 +224,8 @@ describe('a log file', () => {
     const { broker: again, reopen } = await start(copy);
     expect(await readLines(again, A)).toEqual(['0m:a0!', '1-1 lost']);
     expect(await infoOf(again, B)).toMatchObject({ epoch });
+    const crashed = await start(await crashCopy(copy));
+    expect(await readLines(crashed.broker, A)).toEqual(['0m:a0!', '1-1 lost']);
     expect((await append(again, B, minor('b1!'))).first).toBe(1);
     expect(await readLines(await reopen(), B)).toEqual(['0m:b0!', '1m:b1!']);
   });
