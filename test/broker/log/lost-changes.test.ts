@@ -4,6 +4,7 @@ import { readFile, stat, truncate, unlink, writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import type { BrokerEngine } from '../../../src/broker/broker.ts';
 import { parseTopicPattern } from '../../../src/broker/lite-topic.ts';
+import { SEGMENT_HEAD_BYTES } from '../../../src/broker/log/format/batch-codec.ts';
 import type { LogBrokerOptions } from '../../../src/broker/log/open.ts';
 import { append, infoOf, major, minor, outcome, QUEUE, readLines, topicName, write } from '../contract/subject.ts';
 import { crashCopy, openLog, segmentPath, type OpenedLog } from './opened-log.ts';
@@ -51,12 +52,12 @@ function expectDegraded(broker: BrokerEngine, topics: number, lostParts: number)
 
 describe('a start that replays a damaged frame', () => {
   test('declares exactly its records as lost, and says which part of the log it could not read', async () => {
-    const { folder, broker } = await written('a0', 'b0', 'a1', 'a2', 'b1');
+    const { folder, broker } = await written('a0', 'b0', 'a1', 'a2', 'a3', 'b1');
     const [a, b] = [await infoOf(broker, A), await infoOf(broker, B)];
     const copy = await crashCopy(folder);
     await flip(copy, 'a1!');
     const { broker: again, warnings } = await start(copy);
-    expect(await readLines(again, A)).toEqual(['0m:a0!', '1-1 lost', '2m:a2!']);
+    expect(await readLines(again, A)).toEqual(['0m:a0!', '1-1 lost', '2m:a2!', '3m:a3!']);
     expect(await readLines(again, B)).toEqual(['0m:b0!', '1m:b1!']);
     expectDegraded(again, 1, 1);
     expect(again.damaged?.()).toMatchObject([{ topic: A, records: 1, ranges: [{ from: 1, to: 1, segment: 1 }] }]);
@@ -224,6 +225,8 @@ describe('a log file', () => {
     const { broker: again, reopen } = await start(copy);
     expect(await readLines(again, A)).toEqual(['0m:a0!', '1-1 lost']);
     expect(await infoOf(again, B)).toMatchObject({ epoch });
+    // The checkpoint is in a segment of its own, and not at the end of a file that is shorter.
+    expect(await sizeOf(copy, 2)).toBe(SEGMENT_HEAD_BYTES);
     const crashed = await start(await crashCopy(copy));
     expect(await readLines(crashed.broker, A)).toEqual(['0m:a0!', '1-1 lost']);
     expect((await append(again, B, minor('b1!'))).first).toBe(1);
