@@ -223,10 +223,10 @@ describe('a log file', () => {
     const copy = await crashCopy(folder);
     await truncate(segmentPath(copy), (await sizeOf(copy)) - 1);
     const { broker: again, reopen } = await start(copy);
-    expect(await readLines(again, A)).toEqual(['0m:a0!', '1-1 lost']);
-    expect(await infoOf(again, B)).toMatchObject({ epoch });
     // The checkpoint is in a segment of its own, and not at the end of a file that is shorter.
     expect(await sizeOf(copy, 2)).toBe(SEGMENT_HEAD_BYTES);
+    expect(await readLines(again, A)).toEqual(['0m:a0!', '1-1 lost']);
+    expect(await infoOf(again, B)).toMatchObject({ epoch });
     const crashed = await start(await crashCopy(copy));
     expect(await readLines(crashed.broker, A)).toEqual(['0m:a0!', '1-1 lost']);
     expect((await append(again, B, minor('b1!'))).first).toBe(1);
