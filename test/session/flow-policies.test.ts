@@ -52,11 +52,12 @@ describe('flowPolicies', () => {
     expect(pools.map(({ concurrent }) => concurrent)).toEqual([3, 3, 3]);
   });
 
-  test('gives a group the limits of its agent, over all depths', () => {
+  test('gives a group the limits and the pause of its agent, over all depths, and pauses of flows to prompts only', () => {
     const deliveryRate = { perSecond: 5, burst: 10 };
     const of = flowPolicies(new Map([['*', { weight: 2 }]]), new Map([['a', { deliveryRate }]]));
-    expect(of('', requestGroup('a', 0))).toEqual({ deliveryRate, pool: 'agent a' });
-    expect(of('', requestGroup('a', 3))).toEqual({ deliveryRate, pool: 'agent a' });
-    expect(of('', requestGroup('b', 0))).toEqual({ pool: 'agent b' });
+    const [a, b] = [{ group: 'agent a' }, { group: 'agent b', flows: 'flow ' }];
+    expect(of('', requestGroup('a', 0))).toEqual({ deliveryRate, pool: 'agent a', pausedAs: { ...a, flows: 'flow ' } });
+    expect(of('', requestGroup('a', 3))).toEqual({ deliveryRate, pool: 'agent a', pausedAs: a });
+    expect(of('', requestGroup('b', 0))).toEqual({ pool: 'agent b', pausedAs: b });
   });
 });

@@ -82,6 +82,8 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
   const token = (user: string, claims: Readonly<Record<string, unknown>> = {}): string =>
     signToken(clock, { sub: user, ...claims });
   const bearer: Harness['bearer'] = (user, claims) => `Bearer ${token(user, claims)}`;
+  // Its start reads the list of pauses: what a test changes in the broker afterwards concerns requests only.
+  await gateway.app.ready();
   return {
     gateway,
     broker,
