@@ -292,8 +292,9 @@ export interface ConsumeOptions {
   /** A record that was delivered this often is set aside as a dead letter instead of being delivered to this consumer
    *  once more. From 1 to ATTEMPTS_MAX_MAX. Default: ATTEMPTS_MAX. */
   readonly attemptsMax?: number;
-  /** Called when a record was set aside because it was delivered to this consumer too often. Must not throw. */
-  readonly onDeadLetter?: (letter: DeadLetter, record: LogRecord) => void;
+  /** Called when a record was set aside because it was delivered to this consumer too often. The record is consumed
+   *  when it resolves. If it rejects, or the process ends before, the record is set aside and this is called again. */
+  readonly onDeadLetter?: (letter: DeadLetter, record: LogRecord) => Promise<void>;
 }
 
 /** A record that a group has given up. */

@@ -119,7 +119,7 @@ export class Worker {
         const options = {
           ...{ credit: this.#concurrencyOf(agent), visibilityMs: leaseMs, signal },
           attemptsMax: deliveriesMax(agent.attemptsMax),
-          onDeadLetter: (letter: DeadLetter, record: LogRecord) => this.#track(this.#endDead(agent, letter, record)),
+          onDeadLetter: (letter: DeadLetter, record: LogRecord) => this.#endDead(agent, letter, record),
         };
         for await (const delivery of broker.consume(
           requestGroup(agent.name, depth),
@@ -141,9 +141,16 @@ export class Worker {
     this.#active.add(tracked);
   }
 
-  /** A request was delivered as often as it may be. Its letter is durable and the queue continues, whatever becomes of
-   *  this: the run ends for its user, and the chat continues with its next prompt. Never rejects. */
-  async #endDead(agent: Agent, letter: DeadLetter, { data }: LogRecord): Promise<void> {
+  /** A request was delivered as often as it may be, and its letter is durable: the run ends for its user, and then the
+   *  queue and the chat continue. Rejects only if this worker closes before the run has ended: another worker then ends
+   *  it. */
+  #endDead(agent: Agent, letter: DeadLetter, record: LogRecord): Promise<void> {
+    const ending = this.#endDeadRun(agent, letter, record);
+    this.#track(ending.catch(() => undefined));
+    return ending;
+  }
+
+  async #endDeadRun(agent: Agent, letter: DeadLetter, { data }: LogRecord): Promise<void> {
     const { clock, runs, logger, onDeadLetter = () => undefined } = this.#options;
     const { name, topic, reason, attempts } = letter;
     onDeadLetter(reason);
@@ -156,6 +163,7 @@ export class Worker {
       await persist(clock, this.#handedOver.signal, () => runs.endUndeliverable(ref, request.runId));
     } catch (error) {
       this.#failures.failed('the run of a dead letter could not be ended', error, { topic });
+      if (this.#handedOver.signal.aborted) throw error;
     }
   }
 

@@ -22,15 +22,17 @@ afterEach(async () => {
 });
 
 /** A log that refuses the start of the run with this error, however often it is tried. */
-function start(refuseStart: () => Error | undefined) {
+function start(refuseStart: () => Error | undefined, refuseEnd: () => Error | undefined = () => undefined) {
   const clock = new ManualClock();
   const inner = new MemoryBroker({ clock, newEpoch: () => 'e' });
-  const tried = { starts: 0 };
+  const tried = { starts: 0, ends: 0 };
   const broker = wrapBroker(inner, {
     append: async (writes: readonly TopicWrite[]) => {
-      const isStart = writes.some(({ records }) => records.some(({ data }) => data.includes('run.started')));
-      const error = isStart ? refuseStart() : undefined;
+      const has = (type: string) => writes.some(({ records }) => records.some(({ data }) => data.includes(type)));
+      const [isStart, isEnd] = [has('run.started'), has('run.failed')];
+      const error = isStart ? refuseStart() : isEnd ? refuseEnd() : undefined;
       if (isStart) tried.starts += 1;
+      if (isEnd) tried.ends += 1;
       if (error !== undefined) throw error;
       return inner.append(writes);
     },
@@ -75,6 +77,30 @@ describe('a run that fails at each delivery', () => {
     expect(await letters()).toEqual([]);
     const line = lines.find(({ msg }) => msg === 'a run request was set aside as a dead letter');
     expect(line).toMatchObject({ agent: 'default', sessionId: 's1', runId, reason: 'attempts' });
+  });
+
+  it('ends also if its worker stopped between the letter and the end', async () => {
+    let canEnd = false;
+    const { clock, tried } = start(
+      () => new TypeError('a defect'),
+      () => (canEnd ? undefined : new BrokerError('unavailable', 'not now')),
+    );
+    const worker = rig.startWorker();
+    const { runId } = await rig.prompt('poison');
+    await eventually(async () => {
+      await clock.advance(MINUTE);
+      return tried.ends > 0;
+    });
+    expect(await letters()).toHaveLength(1);
+    await worker.close();
+    canEnd = true;
+    rig.startWorker();
+    await eventually(async () => {
+      await clock.advance(1000);
+      return (await rig.seen()).some(({ type }) => type === 'run.failed');
+    });
+    expect((await rig.seen()).at(-1)?.data['runId']).toBe(runId);
+    expect(await letters()).toHaveLength(1);
   });
 
   it('waits as long as the log is full: that says nothing about the run', async () => {

@@ -6,7 +6,7 @@
 //  - A delivery goes only to a consumer that waits and has credit. A consumer that stops asking delays no other.
 import type { Clock } from '../../base/clock.ts';
 import { DELAY_MS_MAX } from '../broker.ts';
-import type { ConsumeOptions, DeadLetter, FlowOf, LogRecord, NackOptions, Priority } from '../broker.ts';
+import type { ConsumeOptions, FlowOf, LogRecord, NackOptions, Priority } from '../broker.ts';
 import { BrokerError, isRetryable } from '../errors.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
 import { checkDelay } from './consume-options.ts';
@@ -170,16 +170,15 @@ export class ConsumerGroup implements LeaseOwner {
 
   /** The record was delivered too often. If it cannot be set aside now, it is tried again later. */
   async #bury(lease: Lease, onDeadLetter: ConsumeOptions['onDeadLetter']): Promise<void> {
-    let letter: DeadLetter | undefined;
     try {
       await this.#consume(lease, async () => {
-        letter = await this.#letters.setAside(lease, lease.attempt - 1, TOO_MANY_ATTEMPTS);
+        const letter = await this.#letters.setAside(lease, lease.attempt - 1, TOO_MANY_ATTEMPTS);
+        await onDeadLetter?.(letter, lease.record);
       });
     } catch (error) {
       this.nack(lease, READ_RETRY_MS, { count: false });
       if (!isRetryable(error)) throw error;
     }
-    if (letter !== undefined) onDeadLetter?.(letter, lease.record);
   }
 
   /** `before`: what must be durable before the record is consumed. */

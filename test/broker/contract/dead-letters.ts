@@ -8,6 +8,7 @@ import {
   pruneDeadLetters,
   releaseDeadLetter,
 } from '../../../src/broker/dead-letters.ts';
+import { BrokerError } from '../../../src/broker/errors.ts';
 import { eventually } from '../../support/wait-for.ts';
 import { append, infoOf, major, minor, outcome, readLines, topicName } from './subject.ts';
 import type { OpenSubject } from './subject.ts';
@@ -63,11 +64,30 @@ function madeContract(open: OpenSubject): void {
     const { broker } = await open();
     await append(broker, A, major('poison', 'next'));
     const told: DeadLetter[] = [];
-    const worker = new TestWorker(broker, { attemptsMax: 3, onDeadLetter: (letter) => told.push(letter) });
+    const worker = new TestWorker(broker, { attemptsMax: 3, onDeadLetter: async (letter) => void told.push(letter) });
     await fail(worker, 3);
     expect(await worker.done()).toBe(`${A} 1:next`);
     expect(await theLetter(broker)).toMatchObject({ topic: A, offset: 0, attempts: 3, reason: 'attempts' });
     expect(told).toEqual(await letters(broker));
+  });
+
+  test('is made once, and the consumer is told until it has done what it must', async () => {
+    const { broker, clock } = await open();
+    await append(broker, A, major('poison', 'next'));
+    let told = 0;
+    const onDeadLetter = (): Promise<void> => {
+      told += 1;
+      return told < 3 ? Promise.reject(new BrokerError('unavailable', 'not now')) : Promise.resolve();
+    };
+    const worker = new TestWorker(broker, { attemptsMax: 1, onDeadLetter });
+    await fail(worker, 1);
+    const next = worker.done();
+    await eventually(async () => {
+      await clock.advance(1_000);
+      return told === 3;
+    });
+    expect(await next).toBe(`${A} 1:next`);
+    expect(await theLetter(broker)).toMatchObject({ topic: A, offset: 0, reason: 'attempts' });
   });
 
   test(`is made after ${ATTEMPTS_MAX} attempts by default`, async () => {

@@ -2,9 +2,9 @@
 // the unique token of the topic's lease. A lease ends here no later than in Redis. Otherwise two consumers could work
 // on one topic, because Redis gives a topic to the next consumer as soon as the lease has ended there.
 import type { Clock } from '../../../base/clock.ts';
-import type { ConsumeOptions, DeadLetter, LogRecord, NackOptions } from '../../broker.ts';
+import type { ConsumeOptions, LogRecord, NackOptions } from '../../broker.ts';
 import { checkDelay } from '../../group/consume-options.ts';
-import { checkReason, TOO_MANY_ATTEMPTS, type DeadLetters, type GivenUp } from '../../dead-letters.ts';
+import { checkReason, TOO_MANY_ATTEMPTS, type DeadLetters } from '../../dead-letters.ts';
 import { Deadlines } from '../../group/deadlines.ts';
 import { COST_MAX } from '../../group/fair-class.ts';
 import { Lease } from '../../group/lease.ts';
@@ -28,6 +28,13 @@ export interface Held {
   isDelivered: boolean;
   /** Model tokens that were used so far; undefined until the first charge. */
   used: number | undefined;
+}
+
+interface SetAside {
+  readonly attempts: number;
+  readonly reason: string;
+  /** Runs before the record is consumed. */
+  readonly onDeadLetter?: ConsumeOptions['onDeadLetter'] | undefined;
 }
 
 export class HeldLeases implements LeaseOwner {
@@ -98,39 +105,34 @@ export class HeldLeases implements LeaseOwner {
   /** Extends the lease first, so that it does not end in Redis before the record is consumed. */
   async reject(lease: Lease, reason: string): Promise<boolean> {
     checkReason(reason);
-    return this.#settle(
-      lease,
-      async (held) => (await this.#setAside(held, lease, lease.attempt, reason)) !== undefined,
-    );
+    return this.#settle(lease, (held) => this.#setAside(held, lease, { attempts: lease.attempt, reason }));
   }
 
   /** The record was delivered too often. If it cannot be set aside now, it is tried again later. Never rejects. */
   async bury(lease: Lease, onDeadLetter: ConsumeOptions['onDeadLetter']): Promise<void> {
     const held = this.#holding(lease);
     if (held === undefined) return;
-    let letter: DeadLetter | undefined;
+    const attempts = lease.attempt - 1;
     try {
-      await this.#settle(lease, async () => {
-        letter = await this.#setAside(held, lease, lease.attempt - 1, TOO_MANY_ATTEMPTS);
-        return letter !== undefined;
-      });
+      await this.#settle(lease, () =>
+        this.#setAside(held, lease, { attempts, reason: TOO_MANY_ATTEMPTS, onDeadLetter }),
+      );
     } catch {
       await held.partition.giveBack([held.taken], { delayMs: RETRY_MS, count: false });
       this.forget(held);
     }
-    if (letter !== undefined) onDeadLetter?.(letter, lease.record);
   }
 
-  /** Undefined: the lease was lost. */
+  /** False: the lease was lost. */
   async #setAside(
     { partition, taken, visibilityMs }: Held,
-    given: GivenUp,
-    attempts: number,
-    reason: string,
-  ): Promise<DeadLetter | undefined> {
-    if (!(await partition.extend(taken, visibilityMs))) return undefined;
-    const letter = await this.#letters.setAside(given, attempts, reason);
-    return (await partition.ack(taken, given.record.offset + 1)) === 'done' ? letter : undefined;
+    lease: Lease,
+    { attempts, reason, onDeadLetter }: SetAside,
+  ): Promise<boolean> {
+    if (!(await partition.extend(taken, visibilityMs))) return false;
+    const letter = await this.#letters.setAside(lease, attempts, reason);
+    await onDeadLetter?.(letter, lease.record);
+    return (await partition.ack(taken, lease.record.offset + 1)) === 'done';
   }
 
   async extend(lease: Lease): Promise<boolean> {
