@@ -8,7 +8,7 @@ import { runFigures } from '../session/commands/run-figures.ts';
 
 export function reportRun(logger: Logger, metrics: Metrics, { ref, run, terminal }: EndedRun): void {
   const figures = runFigures(run.times, run.attempt, terminal);
-  metrics.onRunEnded(figures, run.attempt);
+  metrics.onRunEnded(run, figures, run.attempt, tokensOf(terminal));
   if (terminal.type === 'run.cancelled' && terminal.reason === UNWATCHED.reason)
     metrics.countUnwatched(figures.durationMs ?? 0);
   const { runId, agent, model, attempt: attempts } = run;
@@ -22,12 +22,18 @@ export function reportRun(logger: Logger, metrics: Metrics, { ref, run, terminal
 /** The chat is gone, so this line is the only trace of the run. */
 export function reportGone(logger: Logger, metrics: Metrics, { ref, run, tally }: GoneRun): void {
   const figures = runFigures(run.times, run.attempt, tally);
-  metrics.onRunEnded(figures, run.attempt);
+  metrics.onRunEnded(run, figures, run.attempt, tally.deltas ?? 0);
   const { runId, agent, model, attempt: attempts } = run;
   logger.info(
     { ...ref, runId, agent, model, attempts, outcome: 'gone', deltas: tally.deltas, ...figures },
     'run ended',
   );
+}
+
+/** The output tokens, or the deltas if the model reported none. */
+function tokensOf(terminal: EndedRun['terminal']): number {
+  const usage = terminal.type === 'run.completed' ? terminal.usage : undefined;
+  return usage?.outputTokens ?? terminal.deltas ?? 0;
 }
 
 function howItEnded(terminal: EndedRun['terminal']): Readonly<Record<string, unknown>> {

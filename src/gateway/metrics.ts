@@ -44,6 +44,10 @@ export const METRICS = {
     'How long those had been running when they were ended. What they would have taken further, which is what was saved, nobody knows.',
   ],
   waitedMs: ['holdline_run_waited_ms', 'From a prompt to the start of its run.'],
+  servedTokens: [
+    'holdline_served_tokens_total',
+    'Model tokens of ended runs, as their models reported them; deltas of runs without a report.',
+  ],
   firstTokenMs: ['holdline_run_first_token_ms', 'From the start of a run to its first token.'],
   durationMs: ['holdline_run_duration_ms', 'From the start of a run to its end.'],
   cancelMs: ['holdline_run_cancel_ms', 'From the wish to stop a run to its end.'],
@@ -65,7 +69,17 @@ const LATENCY_BUCKETS_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000];
 
 const RUN_BUCKETS_MS = [10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000, 300_000, 1_800_000];
 /** The figures of a run that have a histogram. */
-const RUN_HISTOGRAMS = ['waitedMs', 'firstTokenMs', 'durationMs', 'cancelMs'] as const;
+const RUN_HISTOGRAMS = ['firstTokenMs', 'durationMs', 'cancelMs'] as const;
+/** Agents with figures of their own. A gateway without configured agents takes prompts for any name, and names from
+ *  users must not make metrics without a bound. */
+const AGENTS_MAX = 64;
+const OTHER_AGENTS = 'other';
+
+/** The class of a run, by which operators compare how long runs wait and what they get. */
+export interface RunClass {
+  readonly agent: string;
+  readonly priority: string;
+}
 
 /** Figures that other parts of the process provide. */
 export interface MetricSources {
@@ -83,6 +97,9 @@ export class Metrics implements DeliveryObserver {
   /** By route, then by class of status. */
   readonly #requests = new Map<string, Map<string, number>>();
   readonly #runs = new Map<string, number>();
+  /** By agent, then by priority. */
+  readonly #servedTokens = new Map<string, Map<string, number>>();
+  readonly #waitedMs: Histogram;
   readonly #resumes: Record<WireName, number> = { sse: 0, ws: 0, text: 0 };
   readonly #latency: Histogram;
   readonly #runTimes: readonly (readonly [figure: (typeof RUN_HISTOGRAMS)[number], histogram: Histogram])[];
@@ -98,6 +115,7 @@ export class Metrics implements DeliveryObserver {
   constructor(connections: Connections, sources: MetricSources) {
     collectDefaultMetrics({ register: this.#registry });
     this.#latency = this.#histogram('latency', LATENCY_BUCKETS_MS);
+    this.#waitedMs = this.#histogram('waitedMs', RUN_BUCKETS_MS, ['agent', 'priority']);
     this.#runTimes = RUN_HISTOGRAMS.map((figure) => [figure, this.#histogram(figure, RUN_BUCKETS_MS)]);
     this.#gauge('streams', ['wire'], (set) => {
       for (const wire of WIRES) set({ wire }, connections.live[wire]);
@@ -120,6 +138,10 @@ export class Metrics implements DeliveryObserver {
     this.#counter('takeovers', [], (add) => add({}, this.#takeovers));
     this.#counter('runs', ['outcome'], (add) => {
       for (const [outcome, runs] of this.#runs) add({ outcome }, runs);
+    });
+    this.#counter('servedTokens', ['agent', 'priority'], (add) => {
+      for (const [agent, classes] of this.#servedTokens)
+        for (const [priority, tokens] of classes) add({ agent, priority }, tokens);
     });
     this.#counter('continuedChars', [], (add) => add({}, this.#continuedChars));
     this.#counter('deadLetters', ['reason'], (add) => {
@@ -169,8 +191,13 @@ export class Metrics implements DeliveryObserver {
   }
 
   /** Records a run whose end this node has appended. `attempts` is 0 if the run never started. */
-  onRunEnded(figures: RunFigures, attempts: number): void {
+  onRunEnded({ agent: name, priority }: RunClass, figures: RunFigures, attempts: number, tokens: number): void {
     this.#takeovers += Math.max(0, attempts - 1);
+    const agent = this.#servedTokens.has(name) || this.#servedTokens.size < AGENTS_MAX ? name : OTHER_AGENTS;
+    const served = this.#servedTokens.get(agent) ?? new Map<string, number>();
+    this.#servedTokens.set(agent, served);
+    served.set(priority, (served.get(priority) ?? 0) + tokens);
+    if (figures.waitedMs !== undefined) this.#waitedMs.observe({ agent, priority }, figures.waitedMs);
     for (const [figure, histogram] of this.#runTimes) {
       const ms = figures[figure];
       if (ms !== undefined) histogram.observe(ms);
@@ -225,9 +252,9 @@ export class Metrics implements DeliveryObserver {
     });
   }
 
-  #histogram(key: keyof typeof METRICS, buckets: number[]): Histogram {
+  #histogram(key: keyof typeof METRICS, buckets: number[], labelNames: string[] = []): Histogram {
     const [name, help] = METRICS[key];
-    return new Histogram({ name, help, buckets, registers: [this.#registry] });
+    return new Histogram({ name, help, labelNames, buckets, registers: [this.#registry] });
   }
 
   #counter(

@@ -98,3 +98,23 @@ it('has a name and a help text for every metric', async () => {
   for (const [name, help] of Object.values(METRICS)) expect(text).toContain(`# HELP ${name} ${help}`);
   expect(text).toContain('process_cpu_user_seconds_total');
 });
+
+it('shows how long runs waited and what they got, by agent and priority, with a bound on agents', async () => {
+  const h = await startHarness();
+  const { metrics } = h.gateway;
+  metrics.onRunEnded({ agent: 'poet', priority: 'high' }, { waitedMs: 40 }, 1, 7);
+  metrics.onRunEnded({ agent: 'poet', priority: 'high' }, { waitedMs: 60 }, 1, 5);
+  metrics.onRunEnded({ agent: 'poet', priority: 'low' }, {}, 0, 0);
+  for (let i = 0; i < 100; i++)
+    metrics.onRunEnded({ agent: `made-up-${i}`, priority: 'normal' }, { waitedMs: 1 }, 1, 1);
+  const seen = await read(h);
+  expect(Object.fromEntries(seen)).toMatchObject({
+    'holdline_run_waited_ms_sum{agent="poet",priority="high"}': 100,
+    'holdline_run_waited_ms_count{agent="poet",priority="high"}': 2,
+    'holdline_served_tokens_total{agent="poet",priority="high"}': 12,
+    'holdline_served_tokens_total{agent="poet",priority="low"}': 0,
+    'holdline_served_tokens_total{agent="other",priority="normal"}': 37,
+    'holdline_run_waited_ms_count{agent="other",priority="normal"}': 37,
+  });
+  expect([...seen.keys()].filter((name) => name.startsWith('holdline_served_tokens'))).toHaveLength(66);
+});
