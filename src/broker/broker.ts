@@ -376,9 +376,10 @@ export interface GroupBroker {
 
   /** Nothing of these groups and flows is delivered until a list of a higher version leaves them out; it waits, and
    *  deliveries under way continue. Holds on all nodes once it resolves. The caller keeps the list, and gives it again
-   *  after a start and from time to time, because a storage may lose it. @throws BrokerError invalid-config,
-   *  unavailable, disk-full, closed */
-  setPaused(paused: Paused): Promise<void>;
+   *  after a start and from time to time, because a storage may lose it. Returns the list that holds now: this one, or
+   *  the one of the same or a higher version that the engine had. @throws BrokerError invalid-config, unavailable,
+   *  disk-full, closed */
+  setPaused(paused: Paused): Promise<Paused>;
 }
 
 export type BrokerEngine = Broker & GroupBroker & HealthReporting & BlobKeeping & Partial<RecordChecking>;

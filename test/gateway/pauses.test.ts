@@ -2,9 +2,10 @@
 // [PROTOCOL §3, §4]
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
+import type { Paused } from '../../src/broker/flow-policy.ts';
 import { flowPolicies } from '../../src/session/flow-policies.ts';
 import { Pauses, PAUSES_LOOK_MS } from '../../src/session/stores/pauses.ts';
-import { flowOf } from '../../src/session/topic-names.ts';
+import { flowOf, pausesTopic } from '../../src/session/topic-names.ts';
 import { ChatRig } from '../support/chat-rig.ts';
 import { startHarness, type Harness } from '../support/gateway-harness.ts';
 import { SseClient } from '../support/gateway-sse-client.ts';
@@ -102,7 +103,10 @@ describe('a pause', () => {
         describe: (names) => broker.describe(names),
         read: (topic, from) => broker.read(topic, from),
         append: (writes) => broker.append(writes),
-        setPaused: async ({ names }) => void applied.push(names),
+        setPaused: async (paused) => {
+          applied.push(paused.names);
+          return paused;
+        },
       },
     });
     await other.start();
@@ -111,7 +115,10 @@ describe('a pause', () => {
     const given = Object.assign(makeBroker(clock), {
       describe: broker.describe.bind(broker),
       read: broker.read.bind(broker),
-      setPaused: async ({ names }: { readonly names: readonly string[] }) => void applied.push(names),
+      setPaused: async (paused: Paused) => {
+        applied.push(paused.names);
+        return paused;
+      },
     });
     await (await startHarness({ broker: given, clock })).listen();
     expect(applied).toEqual([['agent poet'], ['agent poet']]);
@@ -129,6 +136,43 @@ describe('a pause', () => {
     const names = Array.from({ length: 8 }, (_, i) => `a${i}`);
     await Promise.all(names.map((name) => new Pauses({ broker, clock }).set({ kind: 'agent', name }, true)));
     expect((await new Pauses({ broker, clock }).list()).map(({ name }) => name).toSorted()).toEqual(names);
+  });
+});
+
+describe('a list of pauses that the storage has lost', () => {
+  const poet = { kind: 'agent', name: 'poet' } as const;
+
+  async function lost(): Promise<{ broker: MemoryBroker; clock: ManualClock; pausedNames: () => Promise<unknown> }> {
+    const clock = new ManualClock();
+    const broker = makeBroker(clock);
+    await clock.advance(60_000);
+    // The clock of the node that paused was ahead.
+    const ahead = new ManualClock();
+    await ahead.advance(120_000);
+    await new Pauses({ broker, clock: ahead }).set(poet, true);
+    await broker.remove(pausesTopic);
+    const pausedNames = async () => (await broker.setPaused({ names: [], version: 0 })).names;
+    return { broker, clock, pausedNames };
+  }
+
+  it('no longer holds anything after a resume, on any node and of anything', async () => {
+    for (const [target, isChanged] of [
+      [poet, true],
+      [{ kind: 'agent', name: 'other' }, false],
+    ] as const) {
+      const { broker, clock, pausedNames } = await lost();
+      const pauses = new Pauses({ broker, clock });
+      expect([await pauses.list(), await pausedNames()]).toEqual([[], ['agent poet']]);
+      expect(await pauses.set(target, false)).toBe(isChanged);
+      expect(await pausedNames()).toEqual([]);
+      expect(await pauses.set(target, false)).toBe(false);
+    }
+  });
+
+  it('is written again by a pause, above the version of the broker', async () => {
+    const { broker, clock, pausedNames } = await lost();
+    expect(await new Pauses({ broker, clock }).set({ kind: 'agent', name: 'other' }, true)).toBe(true);
+    expect(await pausedNames()).toEqual(['agent other']);
   });
 });
 

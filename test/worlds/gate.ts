@@ -120,7 +120,7 @@ export class Gate implements BrokerEngine {
     return this.#ask(() => this.#broker.countBefore(group, topics));
   }
 
-  setPaused(...args: Parameters<BrokerEngine['setPaused']>): Promise<void> {
+  setPaused(...args: Parameters<BrokerEngine['setPaused']>): ReturnType<BrokerEngine['setPaused']> {
     return this.#ask(() => this.#broker.setPaused(...args));
   }
 

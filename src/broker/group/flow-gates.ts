@@ -59,8 +59,17 @@ export class FlowGates {
     };
   }
 
-  setPaused({ names, version }: Paused): void {
-    if (version <= this.#pausedVersion) return;
+  /** Returns the list that holds now. */
+  setPaused(paused: Paused): Paused {
+    if (paused.version > this.#pausedVersion) this.#replacePaused(paused);
+    return { names: [...this.#paused.keys()], version: this.#pausedVersion };
+  }
+
+  close(): void {
+    this.#deadlines.clear();
+  }
+
+  #replacePaused({ names, version }: Paused): void {
     this.#pausedVersion = version;
     const resumed = [...this.#paused].filter(([name]) => !names.includes(name));
     for (const name of names) {
@@ -74,10 +83,6 @@ export class FlowGates {
       gate.isPaused = false;
       this.#open(gate);
     }
-  }
-
-  close(): void {
-    this.#deadlines.clear();
   }
 
   #pauseOf(flow: string, as: PausedAs | undefined): FlowGate | undefined {

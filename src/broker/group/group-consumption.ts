@@ -73,10 +73,10 @@ export class GroupConsumption {
     return this.#groups.get(name)?.group.countBefore(topics) ?? new Map<LiteTopicName, QueuePlace>();
   }
 
-  setPaused(paused: Paused): void {
+  setPaused(paused: Paused): Paused {
     if (this.#closed) throw new BrokerError('closed', 'the broker was closed');
     checkPaused(paused);
-    this.#gates.setPaused(paused);
+    return this.#gates.setPaused(paused);
   }
 
   /** Called after an append has become visible, even an empty one, which may have changed the priority. */

@@ -198,8 +198,8 @@ export class LogEngine
     return this.#groups.countBefore(group, topics);
   }
 
-  async setPaused(paused: Paused): Promise<void> {
-    this.#groups.setPaused(paused);
+  async setPaused(paused: Paused): Promise<Paused> {
+    return this.#groups.setPaused(paused);
   }
 
   async check(after?: LiteTopicName): Promise<CheckedPage> {

@@ -172,8 +172,8 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
     return this.#groups.countBefore(group, topics);
   }
 
-  async setPaused(paused: Paused): Promise<void> {
-    this.#groups.setPaused(paused);
+  async setPaused(paused: Paused): Promise<Paused> {
+    return this.#groups.setPaused(paused);
   }
 
   health(): BrokerHealth {

@@ -129,7 +129,7 @@ export class RedisBroker implements BrokerEngine {
     return this.#groups.countBefore(group, topics);
   }
 
-  async setPaused(paused: Paused): Promise<void> {
+  async setPaused(paused: Paused): Promise<Paused> {
     this.#mustBeOpen();
     return this.#groups.setPaused(paused);
   }

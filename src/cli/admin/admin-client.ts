@@ -97,8 +97,8 @@ class AdminClient implements TopicStore {
     return this.#call({ op: 'append', args });
   }
 
-  async setPaused(...args: Parameters<GroupBroker['setPaused']>): Promise<void> {
-    await this.#call({ op: 'pause', args });
+  async setPaused(...args: Parameters<GroupBroker['setPaused']>): ReturnType<GroupBroker['setPaused']> {
+    return this.#call({ op: 'pause', args });
   }
 
   async release(...args: Parameters<TopicStore['release']>): ReturnType<TopicStore['release']> {

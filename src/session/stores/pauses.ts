@@ -3,7 +3,7 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Broker, GroupBroker } from '../../broker/broker.ts';
 import { isBrokerError } from '../../broker/errors.ts';
-import { PAUSED_MAX } from '../../broker/flow-policy.ts';
+import { PAUSED_MAX, type Paused } from '../../broker/flow-policy.ts';
 import { parseLiteTopicName, type LiteTopicName } from '../../broker/lite-topic.ts';
 import { SessionError } from '../errors.ts';
 import { isAgent, isTenant } from '../session-ref.ts';
@@ -80,22 +80,25 @@ export class Pauses {
     return stored.pauses;
   }
 
-  /** False: it was so already. @throws SessionError too-many-pauses, contended; BrokerError */
+  /** False: it was so already, in the list and in the broker. @throws SessionError too-many-pauses, contended;
+   *  BrokerError */
   async set(target: PauseTarget, isPaused: boolean): Promise<boolean> {
     for (let tries = 0; tries < TRIES_MAX; tries += 1) {
       const { stored, at } = await this.#read();
+      const held = await this.#apply(stored);
       const others = stored.pauses.filter(({ kind, name }) => kind !== target.kind || name !== target.name);
-      if (others.length < stored.pauses.length === isPaused) {
-        await this.#apply(stored);
-        return false;
-      }
+      const isListed = others.length < stored.pauses.length;
+      const isSame = isListed === isPaused && held.names.includes(nameOf(target.kind, target.name)) === isPaused;
+      // A resume writes even where the list is the same: the storage may have lost the list that the broker, or another
+      // node, still has. The version is above both, or the broker would ignore the list.
+      if (isSame && isPaused) return false;
       const now = this.#deps.clock.now();
-      const pauses = isPaused ? [...others, { ...target, since: now }] : others;
+      const pauses = isPaused === isListed ? stored.pauses : isPaused ? [...others, { ...target, since: now }] : others;
       if (pauses.length > PAUSED_MAX) throw new SessionError('too-many-pauses', { limit: PAUSED_MAX });
-      const next: Stored = { version: Math.max(now, stored.version + 1), pauses };
-      if (!(await this.#write(next, at))) continue;
-      await this.#apply(next);
-      return true;
+      const version = Math.max(now, 1 + Math.max(stored.version, held.version, this.#stored.version));
+      if (!(await this.#write({ version, pauses }, at))) continue;
+      await this.#apply({ version, pauses });
+      return !isSame;
     }
     throw new SessionError('contended');
   }
@@ -127,12 +130,14 @@ export class Pauses {
     return { stored: JSON.parse(last.data) as Stored, at: { epoch: result.epoch, next: result.next } };
   }
 
-  async #apply(stored: Stored): Promise<void> {
+  /** Returns the list that the broker has now: it may be of a higher version. */
+  async #apply(stored: Stored): Promise<Paused> {
     const names = stored.pauses.map(({ kind, name }) => nameOf(kind, name));
-    await this.#deps.broker.setPaused({ names, version: stored.version });
-    if (stored.version < this.#stored.version) return;
+    const held = await this.#deps.broker.setPaused({ names, version: stored.version });
+    if (stored.version < this.#stored.version) return held;
     this.#stored = stored;
     this.#names = new Set(names);
+    return held;
   }
 
   #arm(): void {

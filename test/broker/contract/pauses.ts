@@ -12,7 +12,7 @@ export function pausesContract(open: OpenSubject, { reopens }: { readonly reopen
     for (let i = 0; i < count; i += 1) await append(broker, topicName(`request/${parent}/${flow}:${i}`), major('r'));
   };
   let version = 0;
-  const setPaused = (broker: BrokerEngine, ...names: string[]): Promise<void> =>
+  const setPaused = (broker: BrokerEngine, ...names: string[]): Promise<unknown> =>
     broker.setPaused({ names, version: (version += 1) });
 
   describe('a paused flow', () => {
@@ -86,11 +86,13 @@ export function pausesContract(open: OpenSubject, { reopens }: { readonly reopen
     expect(topics.toSorted()).toEqual(['request/x/a:0', 'request/x/a:1']);
   });
 
-  test('a list of a lower version changes nothing, and a list that is too long is refused', async () => {
+  test('a list of a lower version changes nothing and is answered with the one that holds, and a list that is too long is refused', async () => {
     const { broker } = await open();
     await fill(broker, 'held', 1);
     await setPaused(broker, 'flow held');
-    await broker.setPaused({ names: [], version: version - 1 });
+    const held = { names: ['flow held'], version };
+    expect(await broker.setPaused({ names: [], version: version - 1 })).toEqual(held);
+    expect(await broker.setPaused(held)).toEqual(held);
     await fill(broker, 'free', 1);
     const worker = new TestWorker(broker, { credit: 5 });
     expect((await worker.next()).topic).toBe('request/x/free:0');

@@ -73,10 +73,12 @@ export class RedisGroups implements GroupBroker {
     return schedule.places(topics);
   }
 
-  async setPaused(paused: Paused): Promise<void> {
+  async setPaused(paused: Paused): Promise<Paused> {
     checkPaused(paused);
     const { keys } = this.#commands;
-    await this.#commands.run(PAUSE, keys.schedules, ['', paused.version, ...paused.names]);
+    const reply = await this.#commands.run(PAUSE, keys.schedules, ['', paused.version, ...paused.names]);
+    const [version, ...names] = reply as readonly string[];
+    return { names, version: Number(version) };
   }
 
   /** This node has removed the topic. Other nodes receive a message. */

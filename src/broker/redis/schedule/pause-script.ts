@@ -24,12 +24,13 @@ end
 
 /**
  *   KEYS[1] = G   ARGV[1] the time (partition-lua.ts)   ARGV[2] ''   ARGV[3] version   ARGV[4…] names of what is paused
- *   → 1, or 0 if the list has this version or a higher one already
+ *   → the version and the names of the list that holds now: a list of the same or a higher version stays
  */
 export const PAUSE = redisScript(
   'pause',
   `${PARTITION_LUA}
-if tonumber(ARGV[3]) <= tonumber(redis.call('GET', part .. ':zv') or '-inf') then return 0 end
+local held = redis.call('GET', part .. ':zv')
+if held and tonumber(ARGV[3]) <= tonumber(held) then return {held, unpack(redis.call('HKEYS', part .. ':z'))} end
 redis.call('DEL', part .. ':z')
 for i = 4, #ARGV do redis.call('HSET', part .. ':z', ARGV[i], 1) end
 redis.call('SET', part .. ':zv', ARGV[3])
@@ -41,7 +42,7 @@ for _, group in ipairs(redis.call('SMEMBERS', part .. ':zw')) do
   redis.call('SPUBLISH', part .. ':w', 'gate ' .. group .. ' 0')
 end
 redis.call('DEL', part .. ':zw')
-return 1
+return {unpack(ARGV, 3)}
 `,
   { isPromised: true, allowsFull: true },
 );
