@@ -244,7 +244,7 @@ export class RedisGroup {
 
   /** Another node may have entered more, or the schedule was lost. */
   async #learnCursors(): Promise<void> {
-    const { cursors } = await this.#schedule.step(0, [], { wantsCursors: true });
+    const cursors = await this.#schedule.check();
     this.#isRecheck = false;
     for (const partition of this.#partitions) partition.cursor = cursors.get(partition.number) ?? '';
   }

@@ -11,7 +11,7 @@ const OFFER_MS = 50;
 export const FLOW_LUA = `${GATE_LUA}${PAUSED_LUA}
 local order = {'high', 'normal', 'low'}
 local items, holdings, deadlines, cursors = own .. ':i', own .. ':h', own .. ':d', own .. ':c'
-local parked = own .. ':p'
+local parked, first_deadlines = own .. ':p', part .. ':d'
 local saved = redis.call('HMGET', own .. ':s', 'seq', 'high', 'normal', 'low', 'ms')
 -- Moving mean of how long a topic is held; nil before any was.
 local mean_ms = tonumber(saved[5] or nil)

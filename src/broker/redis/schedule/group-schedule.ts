@@ -2,6 +2,7 @@
 // slot, and keeps what the next step reports. A report that was not answered is sent again: a ticket counts once.
 import type { Clock } from '../../../base/clock.ts';
 import type { FlowOf, Priority } from '../../broker.ts';
+import { isBrokerError } from '../../errors.ts';
 import { hasLimits, type FlowPolicy, type FlowPolicyOf, type QueuePlace } from '../../flow-policy.ts';
 import { parseLiteTopicName } from '../../lite-topic.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
@@ -18,6 +19,8 @@ const ENTERED_MAX = 256;
 const REPORTED_MAX = 512;
 /** A leased ticket is reported within this time, which is well below PICKED_MS. Most are settled sooner. */
 const REPORT_MS = 1000;
+/** The most steps that one check runs in a group that no node steps. The next check runs more. */
+const OVERDUE_STEPS_MAX = 8;
 
 /** A topic that came to wait. */
 export interface Waiting {
@@ -50,7 +53,7 @@ export interface Batch {
 }
 
 interface StepOptions {
-  /** Return the cursors. */
+  /** Return the cursors and the overdue groups. */
   readonly wantsCursors?: boolean;
   /** How long what is picked will be leased, at most. */
   readonly leaseMs?: number;
@@ -62,6 +65,8 @@ export interface Step {
   readonly stale: readonly (string | undefined)[];
   /** Up to where each partition has been entered; empty unless it was asked for. */
   readonly cursors: ReadonlyMap<number, string>;
+  /** Groups with tickets whose time is up; empty unless it was asked for. */
+  readonly overdue: readonly string[];
 }
 
 interface Reports {
@@ -149,6 +154,27 @@ export class GroupSchedule {
     }
   }
 
+  /** Returns up to where each partition has been entered. Ends the tickets whose time is up, in other groups too: their
+   *  last node may have died, and they hold places of limits that groups share. @throws what `run` throws */
+  async check(): Promise<ReadonlyMap<number, string>> {
+    const { cursors, overdue } = await this.step(0, [], { wantsCursors: true });
+    const rules = { flowOf: this.#flowOf, policyOf: this.#policyOf };
+    for (const group of overdue) await new GroupSchedule(this.#commands, group, rules).#endOverdue();
+    return cursors;
+  }
+
+  async #endOverdue(): Promise<void> {
+    try {
+      for (let steps = 0; steps < OVERDUE_STEPS_MAX; steps += 1) {
+        await this.step(0, []);
+        if (this.#dueAt > this.#clock.mono()) return;
+      }
+    } catch (error) {
+      // The next check tries again. A fault in one group must not stop the others.
+      if (!isBrokerError(error)) throw error;
+    }
+  }
+
   /** For each of these topics that waits, the number of topics ahead of it. @throws what `run` throws */
   async places(topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, QueuePlace>> {
     return countPlaces(topics, await this.#commands.run(PLACES, this.#place, [...this.#groupArgs(), ...topics]));
@@ -180,13 +206,14 @@ export class GroupSchedule {
     // What is noted during the call counts after it.
     this.#dueAt = Infinity;
     try {
-      const [due, stale, cursors, picked] = listOf(await this.#commands.run(STEP, this.#place, args));
+      const [due, stale, cursors, picked, overdue] = listOf(await this.#commands.run(STEP, this.#place, args));
       const dueIn = numberOf(due);
       if (dueIn >= 0) this.#dueAt = Math.min(this.#dueAt, sentAt + dueIn);
       return {
         picked: pairsOf(picked).map(([topic, ticket]) => ({ topic: parseLiteTopicName(topic), ticket })),
         stale: listOf(stale).map((cursor) => (cursor === null ? undefined : String(cursor))),
         cursors: new Map(pairsOf(cursors).map(([partition, cursor]) => [Number(partition), cursor])),
+        overdue: listOf(overdue).map(String),
       };
     } catch (error) {
       this.#dueAt = Math.min(this.#dueAt, dueAt);

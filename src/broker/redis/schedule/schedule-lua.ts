@@ -22,6 +22,8 @@
 //                        gates: for the leaf and each flow around it, '=<pool>,', '@<group>,', or ',' without a limit
 //   O:d                  zset: ticket → until when the schedule takes the topic for held (ms)
 //   O:c                  hash: partition → up to where its queue has been entered here (queue-scripts.ts)
+//   G:d                  zset: group → the first score of its O:d. Groups share limits, so a node that steps one group
+//                        ends the tickets of the others that no node steps, because their last node has died.
 //   G:w                  channel: 'gate <group> <ms>', flows of the group may be ready in ms
 //
 // What waits is decided by the partitions, so the schedule may be wrong about a topic, and every mistake ends:
@@ -42,6 +44,8 @@ const SETTLE_MS = 5000;
 const SAVED_MAX = 1000;
 /** Tickets that one script ends because their time is up. The next script ends more. */
 const DUE_MAX = 100;
+/** Groups that one step names because they have tickets whose time is up. The next step names more. */
+const OVERDUE_GROUPS_MAX = 16;
 
 export const SCHEDULE_LUA = `${FLOW_LUA}
 local function add(topic, name, flow, at, policies)
@@ -219,6 +223,12 @@ local function leased(ticket, ms, used)
   redis.call('ZADD', deadlines, now + ms + ${SETTLE_MS}, ticket)
 end
 
+-- The groups with tickets whose time is up.
+local function overdue_groups()
+  return redis.call('ZRANGEBYSCORE', first_deadlines, '-inf', now, 'LIMIT', 0, ${OVERDUE_GROUPS_MAX})
+end
+
+-- Returns the first deadline of the group, or nil.
 local function save()
   local fields = {'seq', exact(seq)}
   if mean_ms then fields = {'seq', exact(seq), 'ms', exact(mean_ms)} end
@@ -240,5 +250,8 @@ local function save()
   end
   redis.call('HSET', own .. ':s', unpack(fields))
   save_gates()
+  local due = redis.call('ZRANGE', deadlines, 0, 0, 'WITHSCORES')[2]
+  if due then redis.call('ZADD', first_deadlines, due, group) else redis.call('ZREM', first_deadlines, group) end
+  return tonumber(due or nil)
 end
 `;

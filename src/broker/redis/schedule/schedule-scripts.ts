@@ -9,14 +9,14 @@ const FLOWS_SAMPLED_MAX = 4096;
 
 /**
  * One step of the schedule: settles tickets, notes leases, enters topics, then picks the next ones.
- *   ARGV[6] how many topics to pick   ARGV[7] '1': return the cursors   ARGV[8] ms of the leases that follow
+ *   ARGV[6] how many topics to pick   ARGV[7] '1': return cursors and groups   ARGV[8] ms of the leases that follow
  *   then any number of:
  *     settle <ticket> <'served' or 'unused'> <tokens, or '' for none>
  *     leased <ticket> <ms until the lease ends> <tokens so far, or '' for none>
  *     enter <partition> <cursor from> <cursor to> <n> and n times <topic> <class> <turn> <flow> <policies of its parts>
  *   → {ms until a ticket or a limit is due or -1,
  *      {for each enter: the cursor, if that was not <cursor from> and so nothing was entered, else false},
- *      {partition, cursor, …}, {topic, ticket, …}}
+ *      {partition, cursor, …}, {topic, ticket, …}, {group with tickets whose time is up, …}}
  * Sending a step again changes nothing twice: a ticket is settled once, and a cursor is moved once. The tickets of
  * picks whose answer was lost run out.
  */
@@ -25,7 +25,7 @@ export const STEP = redisScript(
   `${SCHEDULE_LUA}
 -- A full server runs a script whose first write deletes. (There is no key of this name.)
 redis.call('DEL', part)
-local picks, stale, found, entered, at = {}, {}, {}, {}, 9
+local picks, stale, found, overdue, entered, at = {}, {}, {}, {}, {}, 9
 unpark_due()
 while at <= #ARGV do
   local what = ARGV[at]
@@ -56,12 +56,11 @@ for _ = 1, tonumber(ARGV[6]) do
   picks[#picks + 1] = string.format('%.0f', ticket)
 end
 notify()
-save()
-if ARGV[7] == '1' then found = redis.call('HGETALL', cursors) end
-local due, parked_due = redis.call('ZRANGE', deadlines, 0, 0, 'WITHSCORES')[2], parked_ms()
-due = due and math.max(0, tonumber(due) - now) or -1
+local due, parked_due = save(), parked_ms()
+if ARGV[7] == '1' then found, overdue = redis.call('HGETALL', cursors), overdue_groups() end
+due = due and math.max(0, due - now) or -1
 if due < 0 or parked_due >= 0 and parked_due < due then due = parked_due end
-return {due, stale, found, picks}
+return {due, stale, found, picks, overdue}
 `,
   { allowsFull: true },
 );

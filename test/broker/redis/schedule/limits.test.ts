@@ -3,7 +3,7 @@
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { FlowPolicy } from '../../../../src/broker/flow-policy.ts';
-import type { LiteTopicName } from '../../../../src/broker/lite-topic.ts';
+import { parseTopicPattern, type LiteTopicName } from '../../../../src/broker/lite-topic.ts';
 import type { RedisReply } from '../../../../src/broker/redis/connection/redis-commands.ts';
 import { RedisKeys } from '../../../../src/broker/redis/keys.ts';
 import { GroupSchedule } from '../../../../src/broker/redis/schedule/group-schedule.ts';
@@ -84,6 +84,25 @@ describe('a limit on deliveries at once', () => {
     expect(await ours.take()).toBe(B);
   });
 
+  test('of a pool gets back all places of a group whose last node died, however many they are', async () => {
+    const topics = Array.from({ length: 250 }, (_, n) => topicName(`q/many:${n}`));
+    const ours = await limited({ concurrent: topics.length, pool: 'p' }, topics);
+    const other = ours.group('other');
+    await other.add(C);
+    for (let picked = 0; picked < topics.length;)
+      picked += (await ours.schedule.step(32, [], { leaseMs: LEASE_MS })).picked.length;
+    expect(await other.take()).toBeUndefined();
+    await ours.clock.advance(TICKET_MS - 1);
+    await other.schedule.check();
+    expect(await other.take()).toBeUndefined();
+    await ours.clock.advance(1);
+    await other.schedule.check();
+    expect(await other.take()).toBe(C);
+    const tag = ours.keys.tag(1);
+    expect(await redis.hlen(`${tag}:g:g:h`)).toBe(0);
+    expect(await redis.zrange(`${tag}:d`, '0', '-1')).toEqual(['other']);
+  });
+
   test('that opens goes to the next group if the first one does not take it', async () => {
     const ours = await limited({ concurrent: 1, pool: 'p' }, [A, B]);
     const other = ours.group('other');
@@ -161,7 +180,7 @@ test('a message that a limit opens is not lost when it comes during a step', asy
   const schedule = new GroupSchedule(commands, 'g', { flowOf: () => '', policyOf: () => ({}) });
   const step = schedule.step(0, []);
   schedule.due(0);
-  answer([-1, [], [], []]);
+  answer([-1, [], [], [], []]);
   await step;
   expect(schedule.dueAt).toBe(clock.mono());
 });
@@ -178,6 +197,24 @@ describe('an idle node', () => {
     await eventually(() => store.isHeard());
     expect(await first.ack()).toBe(true);
     expect(await (await second).ack()).toBe(true);
+  });
+
+  test('gets the place of a node that died as the last one of another group', async () => {
+    const store = new GroupStore(server);
+    const { broker: dying, proxy } = await store.distantNode();
+    const writer = await store.node();
+    for (const agent of ['retired', 'x']) await append(writer, topicName(`request/${agent}/capc1:0`), major('r'));
+    await new TestWorker(dying, { group: 'retired', pattern: parseTopicPattern('request/retired/*') }).next();
+    proxy.refuse();
+    proxy.cutAll();
+    const worker = new TestWorker(writer, { pattern: parseTopicPattern('request/x/*') });
+    let coming: string | undefined;
+    const next = worker.next().then(({ topic }) => (coming = topic));
+    await store.clock.advance(VISIBILITY_MS - 1000);
+    expect(coming).toBeUndefined();
+    await store.clock.advance(6000);
+    await store.clock.advance(20_000);
+    expect(await next).toBe('request/x/capc1:0');
   });
 
   test('gets the place of a node that died, and no more', async () => {
