@@ -130,6 +130,20 @@ describe('a pause', () => {
     expect(applied[1]).toEqual([]);
   });
 
+  it('keeps the last list only, whatever wrote the list before it', async () => {
+    const clock = new ManualClock();
+    const broker = makeBroker(clock);
+    const data = JSON.stringify({ version: 1, pauses: [{ kind: 'agent', name: 'old', since: 0 }] });
+    await broker.append([{ topic: pausesTopic, records: [{ major: true, data }], expect: { absent: true } }]);
+    for (let i = 0; i < 5; i += 1)
+      await new Pauses({ broker, clock }).set({ kind: 'agent', name: 'poet' }, i % 2 === 0);
+    const [info] = await broker.describe([pausesTopic]);
+    const read = await broker.read(pausesTopic, { epoch: info?.epoch ?? '', offset: 0 });
+    const lists = read.kind === 'batch' ? read.items.filter((item) => item.kind === 'record' && item.data !== '') : [];
+    expect(lists).toHaveLength(2);
+    expect((await new Pauses({ broker, clock }).list()).map(({ name }) => name)).toEqual(['old', 'poet']);
+  });
+
   it('is not lost when two nodes change the list at the same time', async () => {
     const clock = new ManualClock();
     const broker = makeBroker(clock);

@@ -1,7 +1,7 @@
 // What an operator has paused: an agent, a tenant or one chat. The list is the last record of a topic, so it survives
 // restarts and is the same on all nodes. The broker applies it (`setPaused`): prompts wait, and runs continue.
 import type { Clock, Timer } from '../../base/clock.ts';
-import type { Broker, GroupBroker } from '../../broker/broker.ts';
+import type { Broker, GroupBroker, LogItem, LogRecord } from '../../broker/broker.ts';
 import { isBrokerError } from '../../broker/errors.ts';
 import { PAUSED_MAX, type Paused } from '../../broker/flow-policy.ts';
 import { parseLiteTopicName, type LiteTopicName } from '../../broker/lite-topic.ts';
@@ -30,6 +30,15 @@ export interface Pause extends PauseTarget {
 interface Stored {
   readonly version: number;
   readonly pauses: readonly Pause[];
+}
+
+/** Where a list was read. */
+interface Place {
+  readonly epoch: string;
+  /** Of the last record of the list, or of the topic where the list is lost. */
+  readonly offset: number;
+  /** A later list may supersede it. */
+  readonly isMinor: boolean;
 }
 
 interface PausesDeps {
@@ -103,14 +112,22 @@ export class Pauses {
     throw new SessionError('contended');
   }
 
-  /** False: another node has changed the list meanwhile. */
-  async #write(stored: Stored, at: { readonly epoch: string; readonly next: number } | undefined): Promise<boolean> {
+  /** The list replaces the one before it. An empty major record precedes it, because only major records are seen by
+   *  `ifUnchanged`, and only minor ones can be superseded. False: another node has changed the list meanwhile. */
+  async #write(stored: Stored, at: Place | undefined): Promise<boolean> {
     const condition =
       at === undefined
         ? { expect: { absent: true } as const }
-        : { expect: { epoch: at.epoch }, ifUnchanged: { epoch: at.epoch, offset: at.next - 1 } };
+        : {
+            expect: { epoch: at.epoch },
+            ifUnchanged: { epoch: at.epoch, offset: at.offset },
+            ...(at.isMinor ? { supersedes: [[at.offset, at.offset] as const] } : {}),
+          };
     try {
-      const records = [{ major: true, data: JSON.stringify(stored) }];
+      const records = [
+        { major: true, data: '' },
+        { major: false, data: JSON.stringify(stored) },
+      ];
       await this.#deps.broker.append([{ topic: pausesTopic, records, ...condition, mayUseReserve: true }]);
       return true;
     } catch (error) {
@@ -119,15 +136,16 @@ export class Pauses {
     }
   }
 
-  async #read(): Promise<{ stored: Stored; at: { readonly epoch: string; readonly next: number } | undefined }> {
+  async #read(): Promise<{ stored: Stored; at: Place | undefined }> {
     const { broker } = this.#deps;
     const [info] = await broker.describe([pausesTopic]);
     if (info === undefined) return { stored: { version: 0, pauses: [] }, at: undefined };
     const from = { epoch: info.epoch, offset: info.next - 1 };
     const result = await broker.read(pausesTopic, from);
-    const last = result.kind === 'batch' ? result.items.at(-1) : undefined;
-    if (result.kind !== 'batch' || last?.kind !== 'record') return { stored: this.#stored, at: info };
-    return { stored: JSON.parse(last.data) as Stored, at: { epoch: result.epoch, next: result.next } };
+    const last = result.kind === 'batch' ? result.items.findLast(isList) : undefined;
+    if (result.kind !== 'batch' || last === undefined) return { stored: this.#stored, at: { ...from, isMinor: false } };
+    const at = { epoch: result.epoch, offset: last.offset, isMinor: !last.major };
+    return { stored: JSON.parse(last.data) as Stored, at };
   }
 
   /** Returns the list that the broker has now: it may be of a higher version. */
@@ -148,6 +166,10 @@ export class Pauses {
         .finally(() => this.#arm());
     });
   }
+}
+
+function isList(item: LogItem): item is LogRecord {
+  return item.kind === 'record' && item.data !== '';
 }
 
 /** Undefined: no such thing can be there. A topic is the topic of a chat. */
