@@ -211,7 +211,7 @@ export class RedisGroup {
 
   async #report(): Promise<void> {
     try {
-      await this.#schedule.step(0, []);
+      await this.#schedule.report();
     } catch (error) {
       // The next step reports it. If there is none, the tickets run out, which has the same effect later.
       if (!isBrokerError(error)) throw error;

@@ -154,6 +154,12 @@ export class GroupSchedule {
     }
   }
 
+  /** Reports what was settled, in as many steps as that needs. @throws what `run` throws */
+  async report(): Promise<void> {
+    do await this.step(0, []);
+    while (this.hasSettled);
+  }
+
   /** Returns up to where each partition has been entered. Ends the tickets whose time is up, in other groups too: their
    *  last node may have died, and they hold places of limits that groups share. @throws what `run` throws */
   async check(): Promise<ReadonlyMap<number, string>> {

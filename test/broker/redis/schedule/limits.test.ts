@@ -185,6 +185,16 @@ test('a message that a limit opens is not lost when it comes during a step', asy
   expect(schedule.dueAt).toBe(clock.mono());
 });
 
+test('a node that is closed gives back the places of all its leases, however many they are', async () => {
+  const store = new GroupStore(server);
+  const node = await store.node();
+  const topics = Array.from({ length: 600 }, (_, n) => topicName(`request/x/allc600:${n}`));
+  await Promise.all(topics.map((topic) => append(node, topic, major('r'))));
+  await new TestWorker(node, { credit: topics.length }).take(topics.length);
+  await node.close();
+  expect(await redis.zcard(`{${store.prefix}:g}:g:agents:d`)).toBe(0);
+});
+
 describe('an idle node', () => {
   test('is notified when a place opens that another node held, and when a bucket does', async () => {
     const store = new GroupStore(server);
