@@ -207,8 +207,13 @@ export class LogEngine
     return this.#check.page(after);
   }
 
-  checkIndex(): Promise<string | undefined> {
-    return checkIndex(this.#storage.folder);
+  async checkIndex(): Promise<string | undefined> {
+    this.#mustBeOpen();
+    try {
+      return await checkIndex(this.#storage.folder);
+    } finally {
+      this.#storage.index.forgetDeadReaders();
+    }
   }
 
   damaged(): readonly DamagedTopic[] {

@@ -12,8 +12,8 @@ import { openLogBroker, type LogBrokerOptions } from '../../../src/broker/log/op
 import { randomEpoch } from '../../../src/broker/open-broker.ts';
 import { systemClock } from '../../../src/base/clock.ts';
 import { timeLimit } from '../../support/slowness.ts';
-import { append, CHAT, minor, readLines, topicName } from '../contract/subject.ts';
-import { segmentPath, temporaryFolder } from './opened-log.ts';
+import { append, CHAT, major, minor, readLines, topicName } from '../contract/subject.ts';
+import { openLog, segmentPath, temporaryFolder } from './opened-log.ts';
 
 function open(folder: string, options: Partial<LogBrokerOptions> = {}): Promise<BrokerEngine> {
   return openLogBroker({
@@ -165,6 +165,18 @@ describe('a damaged index', () => {
     },
     timeLimit(60_000),
   );
+
+  test('uses its free pages again after a check of its pages', async () => {
+    const { broker, folder } = await openLog({ limits: { checkpointBytes: 1 } });
+    const topics = Array.from({ length: 100 }, (_, i) => topicName(`chat/${'x'.repeat(100)}${i}`));
+    const grow = async (rounds: number): Promise<number> => {
+      for (let i = 0; i < rounds; i++) await Promise.all(topics.map((topic) => append(broker, topic, major('a'))));
+      return (await stat(index(folder))).size;
+    };
+    const before = await grow(30);
+    expect(await broker.checkIndex?.()).toBeUndefined();
+    expect(await grow(60)).toBeLessThan(5 * before);
+  });
 
   test('is readable only for its owner', async () => {
     const folder = await writtenFolder();

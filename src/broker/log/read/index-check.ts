@@ -12,8 +12,12 @@ const WALK = fileURLToPath(new URL('../topics/index-walk.js', import.meta.url));
 export function checkIndex(folder: string): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
     const child = fork(WALK, [join(folder, 'index')], { execArgv: [], env: {}, stdio: 'ignore' });
-    child.on('message', (message: { readonly damage?: string }) => resolve(message.damage));
+    let said: { readonly damage?: string } | undefined;
+    child.on('message', (message: { readonly damage?: string }) => (said = message));
     child.on('error', (cause) => reject(new BrokerError('failed', 'the check of the index did not start', { cause })));
-    child.on('exit', (code, signal) => resolve(`a read of its pages ended with ${signal ?? `exit code ${code}`}`));
+    // Not before: until the process is gone, it counts as a reader of the index.
+    child.on('exit', (code, signal) =>
+      resolve(said === undefined ? `a read of its pages ended with ${signal ?? `exit code ${code}`}` : said.damage),
+    );
   });
 }

@@ -49,6 +49,7 @@ export class TopicIndex {
   readonly #writer: IndexWriter;
   #owner: Buffer | undefined;
   #isDamaged = false;
+  #isClosed = false;
 
   /** `onDamage` is called once, when a read fails. @throws BrokerError corrupt; the system's error, for example if the
    *  folder may not be read */
@@ -193,7 +194,14 @@ export class TopicIndex {
     return error;
   }
 
+  /** A process that ended in the middle of a read stays in lmdb's table of readers. As long as it does, no page that
+   *  becomes free is used again, and the file grows with each checkpoint. No effect on a closed index. */
+  forgetDeadReaders(): void {
+    if (!this.#isClosed) this.#root.readerCheck();
+  }
+
   async close(): Promise<void> {
+    this.#isClosed = true;
     await this.#writer.close();
     await this.#root.close();
   }
