@@ -78,6 +78,8 @@ export class Account {
     if (topics !== undefined && used >= topics) throw quotaError({ quota: 'topics', limit: topics, used });
     if (creations === undefined) return;
     const { perSecond, burst } = creations;
+    // The clock was ahead and has been set back: the bucket fills from now on, and not from the time that was wrong.
+    if (this.#madeAt > now) this.#madeAt = now;
     if (this.#perSecond !== perSecond) this.#changeRate(perSecond, now);
     const made = this.#madeBy(now) + this.#reserved.topics;
     if (made + 1 <= burst) return;
@@ -85,8 +87,9 @@ export class Account {
     throw quotaError({ quota: 'creations', limit: burst, used: Math.ceil(made), retryAfterMs });
   }
 
+  /** What was made while there was no rate does not count: the bucket begins full. */
   #changeRate(perSecond: number, now: number): void {
-    this.#made = this.#madeBy(now);
+    this.#made = this.#perSecond === 0 ? 0 : this.#madeBy(now);
     this.#madeAt = now;
     this.#perSecond = perSecond;
   }

@@ -147,7 +147,7 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   const begun = await beginOn(options, opened);
   table.era = begun.run.era;
   table.nextTopicId = from?.nextTopicId ?? 1;
-  countUncounted(index, table, accounts);
+  countUncounted(index, table, accounts, onWarning);
   for (const figures of from?.segments ?? []) segments.restore(figures, figures.id !== from?.position.segment);
   segments.now = () => from?.time ?? 0;
   const groups = new Map([...index.groups()].map(([group, pattern]) => [group, parseTopicPattern(pattern)]));

@@ -1,5 +1,10 @@
 // The figures of accounts survive a crash, and a folder without them is counted when it is opened.
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { Account, Accounts } from '../../../src/broker/accounts.ts';
+import type { PlannedWrite } from '../../../src/broker/append-rules.ts';
+import { BrokerError } from '../../../src/broker/errors.ts';
+import { countUncounted } from '../../../src/broker/log/topics/stored-accounts.ts';
+import type { TopicTable } from '../../../src/broker/log/topics/topic-table.ts';
 import type { LiteTopicName } from '../../../src/broker/lite-topic.ts';
 import { accountOf, changeAtRandom, countedUsage, usageOf } from '../contract/quota.ts';
 import { topicName, write, major, outcome } from '../contract/subject.ts';
@@ -52,4 +57,50 @@ test('the topics of a folder without figures are counted when it is opened', asy
   expect(usage).toEqual(await countedUsage(engine, beside));
   expect(usage.topics).toBeGreaterThan(0);
   expect(await usageOf(await reopen({ accountOf }), 'acme')).toEqual(usage);
+});
+
+describe('the bucket of creations', () => {
+  const quota = { creations: { perSecond: 5, burst: 50 } };
+  const made = (topic: string) =>
+    ({ write: { topic: topicName(topic), records: [] }, created: true }) as unknown as PlannedWrite;
+
+  test('begins full, however many topics were made while there was no rate', () => {
+    const account = new Account('acme');
+    for (let i = 0; i < 10_000; i++) account.topicMade(i);
+    for (let i = 0; i < 50; i++) {
+      account.reserve(quota, made('chat/a'), 0, 20_000)();
+      account.topicMade(20_000);
+    }
+    expect(() => account.reserve(quota, made('chat/a'), 0, 20_000)).toThrow('quota-rate-reached');
+  });
+
+  test('fills from now on when the clock was ahead and is set back', () => {
+    const account = new Account('acme');
+    const day = 24 * 60 * 60 * 1000;
+    for (let i = 0; i < 50; i++) {
+      account.reserve(quota, made('chat/a'), 0, day)();
+      account.topicMade(day);
+    }
+    expect(() => account.reserve(quota, made('chat/a'), 0, 0)).toThrow('quota-rate-reached');
+    expect(() => account.reserve(quota, made('chat/a'), 0, 200)).not.toThrow();
+  });
+});
+
+test('a folder whose index has a damaged part is counted as far as it can be read', () => {
+  const accounts = new Accounts(() => 'acme');
+  const corrupt = (): never => {
+    throw new BrokerError('corrupt', 'a page');
+  };
+  const index = {
+    state: () => undefined,
+    *topicsFrom() {
+      for (const name of ['chat/a', 'chat/bad', 'chat/b']) yield { name: topicName(name), entry: Buffer.alloc(0) };
+      corrupt();
+    },
+  };
+  const table = { peek: (name: string) => (name === 'chat/bad' ? corrupt() : { visible: { beside: 1 }, bytes: 2 }) };
+  const warnings: string[] = [];
+  countUncounted(index, table as unknown as TopicTable, accounts, (text) => warnings.push(text));
+  expect(accounts.of(topicName('chat/a'))?.figures.slice(0, 2)).toEqual([2, 6]);
+  expect(warnings).toHaveLength(2);
 });

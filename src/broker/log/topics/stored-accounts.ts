@@ -1,6 +1,8 @@
 // The figures of accounts in the index, which each checkpoint writes. A folder of an earlier build has none: its topics
 // are counted once, when it is opened.
 import type { AccountFigures, Accounts } from '../../accounts.ts';
+import { isBrokerError } from '../../errors.ts';
+import type { LiteTopicName } from '../../lite-topic.ts';
 import type { IndexChanges } from './index-changes.ts';
 import type { TopicIndex } from './topic-index.ts';
 import type { TopicTable } from './topic-table.ts';
@@ -24,14 +26,39 @@ export function encodeAccounts(
   for (const [name, figures] of accounts) put(PREFIX + name, JSON.stringify(figures));
 }
 
-/** Counts the topics of the last checkpoint, unless it has their figures. Before the log behind it is replayed. */
-export function countUncounted(index: TopicIndex, table: TopicTable, accounts: Accounts): void {
+/** Counts the topics of the last checkpoint, unless it has their figures. Before the log behind it is replayed. What
+ *  cannot be read does not count: a damaged part of the index must not refuse the start. */
+export function countUncounted(
+  index: Pick<TopicIndex, 'state' | 'topicsFrom'>,
+  table: Pick<TopicTable, 'peek'>,
+  accounts: Accounts,
+  onWarning: (text: string) => void,
+): void {
   if (!accounts.counts || index.state(COUNTED_KEY) !== undefined) return;
-  for (const { name, entry } of index.topicsFrom('', '')) {
-    const account = accounts.of(name);
+  try {
+    for (const { name, entry } of index.topicsFrom('', '')) countTopic(name, entry, table, accounts, onWarning);
+  } catch (error) {
+    if (!isBrokerError(error, 'corrupt')) throw error;
+    onWarning(`the topics of accounts could not all be counted: ${error.message}`);
+  }
+}
+
+function countTopic(
+  name: LiteTopicName,
+  entry: Buffer,
+  table: Pick<TopicTable, 'peek'>,
+  accounts: Accounts,
+  onWarning: (text: string) => void,
+): void {
+  const account = accounts.of(name);
+  if (account === undefined) return;
+  try {
     const { visible, bytes } = table.peek(name, entry);
-    if (account === undefined || visible === undefined) continue;
+    if (visible === undefined) return;
     account.topicMade(0);
     account.addBytes(bytes + visible.beside);
+  } catch (error) {
+    if (!isBrokerError(error, 'corrupt')) throw error;
+    onWarning(`a topic of an account could not be counted: ${error.message}`);
   }
 }
