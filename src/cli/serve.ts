@@ -17,7 +17,8 @@ import type { HttpApp } from '../gateway/http/http-app.ts';
 import type { Metrics } from '../gateway/metrics.ts';
 import { randomId, systemRandom } from '../base/random.ts';
 import { flowPolicies } from '../session/flow-policies.ts';
-import { CommandLog } from '../session/commands/command-log.ts';
+import { CommandLog, type EndedRun } from '../session/commands/command-log.ts';
+import { RECENT_ADDED_MAX } from '../session/commands/recent-messages.ts';
 import type { Worker } from '../worker/worker.ts';
 import { engineStore } from './admin/engine-store.ts';
 import { AdminServer } from './admin/admin-server.ts';
@@ -96,6 +97,7 @@ async function startGateway(
     systemRandom,
     (ended) => reportRun(logger, gateway.metrics, ended),
     (chat) => policyOf(chat).quota,
+    recentAddedMax(config),
   );
   const worker =
     config.role === 'all'
@@ -142,13 +144,19 @@ async function startGateway(
   };
 }
 
+/** Nodes of version 0.1 may work on the same Redis during an update. No other node reads a data folder. */
+function recentAddedMax({ broker }: Config): number {
+  return broker.engine === 'redis' ? 0 : RECENT_ADDED_MAX;
+}
+
 async function startWorker(
   config: Config,
   logger: Logger,
   broker: BrokerEngine,
   handlers: Handlers,
 ): Promise<RunningServer> {
-  const commandLog = new CommandLog(broker, systemRandom, (ended) => reportRun(logger, health.metrics, ended));
+  const onEnded = (ended: EndedRun): void => reportRun(logger, health.metrics, ended);
+  const commandLog = new CommandLog(broker, systemRandom, onEnded, () => undefined, recentAddedMax(config));
   const worker: Worker = buildWorker({
     config,
     logger,

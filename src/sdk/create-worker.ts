@@ -131,7 +131,8 @@ function buildWorker(
   blocks: BlockWatch,
   threads: AgentThreads[],
 ): Worker {
-  const log = new CommandLog(broker, systemRandom);
+  // Nodes of version 0.1 may work on the same storage during an update.
+  const log = new CommandLog(broker, systemRandom, undefined, undefined, 0);
   const runs = new Runs(broker, log, systemClock, randomId);
   const deps = {
     broker,

@@ -72,6 +72,7 @@ describe('what a checkpoint adds', () => {
         const base = { at: 1, recent: all.slice(0, held).slice(-RECENT_MESSAGES_MAX) };
         const recent = all.slice(-RECENT_MESSAGES_MAX);
         const added = addedSince(base, recent);
+        expect(addedSince(base, recent, 0) ?? []).toEqual([]);
         if (came > RECENT_ADDED_MAX) expect(added).toBeUndefined();
         else expect(withAdded(base.recent, added ?? [], RECENT_MESSAGES_MAX)).toEqual(recent);
       }),

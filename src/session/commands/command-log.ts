@@ -29,7 +29,7 @@ import {
   type RunInfo,
 } from './command-state.ts';
 import type { Decision, Draft } from './decisions.ts';
-import { addedSince, withAdded, type RecentBase } from './recent-messages.ts';
+import { addedSince, RECENT_ADDED_MAX, withAdded, type RecentBase } from './recent-messages.ts';
 import { SessionError } from '../errors.ts';
 import { isLost, lossDrafts, readEarlierState, readStateBefore } from './earlier-state.ts';
 import { encodeRunRequest } from './run-request.ts';
@@ -118,18 +118,23 @@ export class CommandLog {
   readonly #random: () => number;
   readonly #onRunEnded: (ended: EndedRun) => void;
   readonly #quotaOf: QuotaOf;
+  readonly #recentAddedMax: number;
 
   /** `random`: from 0 to 1, for fairness between nodes only. `onRunEnded` is notified of each run whose end this node
    *  appended, so of each run once in the cluster. If the append succeeds but its answer is lost, no node is
-   *  notified. `quotaOf`: what the tenant of a chat may hold. */
+   *  notified. `quotaOf`: what the tenant of a chat may hold. `recentAddedMax`: 0 where nodes of version 0.1 may read
+   *  the chats too, because they ignore what a checkpoint adds to an earlier one: they would take a prompt that is sent
+   *  again for another one. */
   constructor(
     broker: Broker,
     random: () => number,
     onRunEnded: (ended: EndedRun) => void = () => undefined,
     quotaOf: QuotaOf = () => undefined,
+    recentAddedMax = RECENT_ADDED_MAX,
   ) {
     this.#broker = broker;
     this.#quotaOf = quotaOf;
+    this.#recentAddedMax = recentAddedMax;
     this.#random = random;
     this.#onRunEnded = onRunEnded;
   }
@@ -213,7 +218,7 @@ export class CommandLog {
   ): Promise<Committed | undefined> {
     const topic = chatTopic(ref);
     const { drafts, after } = change;
-    const added = addedSince(loaded?.recentBase, after.recent);
+    const added = addedSince(loaded?.recentBase, after.recent, this.#recentAddedMax);
     const recentBase = added && loaded?.recentBase;
     const quota = isCharged(drafts) ? this.#quotaOf(topic) : undefined;
     const checkpoint = encodeCheckpoint(after, recentBase?.at, added);

@@ -11,15 +11,16 @@ export interface RecentBase {
   readonly recent: readonly RecentMessage[];
 }
 
-/** The messages that came since. Undefined if a checkpoint has to hold all of them. */
+/** The messages that came since. Undefined if a checkpoint has to hold all of them, as with more than `max`. */
 export function addedSince(
   base: RecentBase | undefined,
   recent: readonly RecentMessage[],
+  max = RECENT_ADDED_MAX,
 ): readonly RecentMessage[] | undefined {
   if (base === undefined) return undefined;
   const last = base.recent.at(-1);
   const added = recent.slice(last === undefined ? 0 : recent.findLastIndex((one) => isSame(one, last)) + 1);
-  if (added.length > RECENT_ADDED_MAX) return undefined;
+  if (added.length > max) return undefined;
   const whole = withAdded(base.recent, added, recent.length);
   return whole.length === recent.length && whole.every((one, i) => isSame(one, recent[i])) ? added : undefined;
 }
