@@ -33,12 +33,12 @@ export function checkDelay(delayMs: number): void {
 }
 
 /** @throws BrokerError invalid-config */
-/** @throws BrokerError invalid-config */
 export function checkPaused({ names, version }: Paused): void {
   if (names.length > PAUSED_MAX) throw new BrokerError('invalid-config', `at most ${PAUSED_MAX} names are paused`);
   if (!Number.isSafeInteger(version)) throw new BrokerError('invalid-config', 'a version is a whole number');
 }
 
+/** @throws BrokerError invalid-config */
 export function checkCountedTopics(topics: readonly LiteTopicName[]): void {
   if (topics.length > COUNTED_TOPICS_MAX)
     throw new BrokerError('invalid-config', `countBefore takes at most ${COUNTED_TOPICS_MAX} topics`);

@@ -1,7 +1,10 @@
 // What a crash leaves of the attempts and delays of deliveries. What a clean end leaves is in the broker's contract.
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { append, CHAT, major, topicName } from '../contract/subject.ts';
 import { said, TestWorker } from '../contract/worker.ts';
+import { FaultyFiles } from './faulty-files.ts';
 import { crashCopy, openLog, temporaryFolder } from './opened-log.ts';
 
 const A = topicName('request/x/a');
@@ -54,4 +57,29 @@ test('the delay of a topic is kept over a crash', async () => {
   const next = worker.next();
   await clock.advance(HOUR);
   expect(said(await next)).toBe(`${A} 0:late`);
+});
+
+test('a request that cannot begin takes nothing of the reserve of a full disk', async () => {
+  const files = new FaultyFiles();
+  const { broker, folder } = await openLog({ files });
+  const logBytes = async (): Promise<number> => {
+    const names = await readdir(join(folder, 'log'));
+    const sizes = await Promise.all(names.map(async (name) => (await stat(join(folder, 'log', name))).size));
+    return sizes.reduce((sum, size) => sum + size, 0);
+  };
+  await append(broker, A, major('0'));
+  await append(broker, B, major('0'));
+  const worker = new TestWorker(broker);
+  let delivery = await worker.next();
+  files.room = 0;
+  await expect(append(broker, CHAT, major('no room'))).rejects.toThrow('disk-full');
+  await broker.remove(CHAT);
+  const before = await logBytes();
+  for (let i = 0; i < 20; i++) {
+    await delivery.nack(0, { count: false });
+    delivery = await worker.next();
+  }
+  await broker.remove(delivery.topic === A ? B : A);
+  // One frame that removes a topic, with the head of its batch and of a new segment.
+  expect((await logBytes()) - before).toBeLessThan(250);
 });

@@ -27,20 +27,6 @@ export interface Done {
   reject(error: BrokerError): void;
 }
 
-/** Releases what was reserved in the turn in which the writes are applied, or have failed. */
-export function releasing(release: () => void, resolve: Answered, reject: Refused) {
-  return {
-    resolve: (answers: readonly Appended[]): void => {
-      release();
-      resolve(answers);
-    },
-    reject: (error: BrokerError): void => {
-      release();
-      reject(error);
-    },
-  };
-}
-
 /** What happens to a topic when one of its frames is durable, or was refused. */
 export class Settling {
   readonly #table: TopicTable;
@@ -71,7 +57,9 @@ export class AppendEntry implements CommitEntry {
   readonly #answers: readonly Appended[];
   readonly #resolve: Answered;
   readonly #reject: Refused;
+  readonly #release: (() => void) | undefined;
 
+  /** `release`: gives back what was reserved, in the turn in which the writes are applied or have failed. */
   constructor(
     settling: Settling,
     engine: TopicEvents,
@@ -79,6 +67,7 @@ export class AppendEntry implements CommitEntry {
     answers: readonly Appended[],
     resolve: Answered,
     reject: Refused,
+    release: (() => void) | undefined,
   ) {
     this.#settling = settling;
     this.#engine = engine;
@@ -86,6 +75,7 @@ export class AppendEntry implements CommitEntry {
     this.#answers = answers;
     this.#resolve = resolve;
     this.#reject = reject;
+    this.#release = release;
   }
 
   committed(location: FrameLocation): void {
@@ -95,11 +85,13 @@ export class AppendEntry implements CommitEntry {
       this.#settling.settle(write.held);
     }
     for (const write of this.writes) this.#engine.visible(write.held, hasMajor(write.records));
+    this.#release?.();
     this.#resolve(this.#answers);
   }
 
   failed(error: BrokerError): void {
     for (const { held } of this.writes) this.#settling.refuse(held);
+    this.#release?.();
     this.#reject(error);
   }
 }

@@ -11,15 +11,7 @@ import type { Accounts } from '../../accounts.ts';
 import type { DiskReserve } from '../disk/disk-reserve.ts';
 import type { EngineTime } from '../topics/engine-time.ts';
 import type { Expiry } from '../topics/expiry.ts';
-import {
-  AppendEntry,
-  releasing,
-  Settling,
-  type Answered,
-  type Done,
-  type Refused,
-  type TopicEvents,
-} from './append-entry.ts';
+import { AppendEntry, Settling, type Answered, type Done, type Refused, type TopicEvents } from './append-entry.ts';
 import type { CommitEntry, GroupCommit } from './group-commit.ts';
 import { stagedWrite, type StagedWrite } from './staged-write.ts';
 import { setConsumed, setDelivered, type Delivered } from '../topics/group-progress.ts';
@@ -44,6 +36,7 @@ export class Appender {
   readonly #expiry: Expiry;
   readonly #settling: Settling;
   readonly #accounts: Pick<Accounts, 'reserve'>;
+  readonly #besideOf: (name: LiteTopicName) => number;
   readonly #newEpoch: () => string;
   readonly #engine: TopicEvents;
 
@@ -55,6 +48,7 @@ export class Appender {
     this.#expiry = expiry;
     this.#settling = new Settling(table, expiry);
     this.#accounts = accounts;
+    this.#besideOf = (name) => table.loaded(name)?.pending?.beside ?? 0;
     this.#newEpoch = newEpoch;
     this.#engine = engine;
   }
@@ -93,21 +87,15 @@ export class Appender {
       const plan = planAppend(writes, topics, this.#newEpoch);
       if (plan.kind === 'duplicate') this.#afterPending(topics, { then: () => resolve(plan.answers), failed: reject });
       else {
-        const release = this.#reserved(plan.writes, now);
-        const [settling, engine] = [this.#settling, this.#engine];
+        const release = this.#accounts.reserve(plan.writes, this.#besideOf, now);
         const staged = this.#stage(topics, plan.writes, now);
-        const done = release === undefined ? { resolve, reject } : releasing(release, resolve, reject);
-        this.#enqueue(new AppendEntry(settling, engine, staged, plan.answers, done.resolve, done.reject));
+        const entry = new AppendEntry(this.#settling, this.#engine, staged, plan.answers, resolve, reject, release);
+        this.#enqueue(entry);
       }
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error;
       this.#afterPending(topics, { then: () => reject(error), failed: reject });
     }
-  }
-
-  /** @throws BrokerError quota-reached, quota-rate-reached */
-  #reserved(writes: readonly PlannedWrite[], now: number): (() => void) | undefined {
-    return this.#accounts.reserve(writes, (name) => this.#table.loaded(name)?.pending?.beside ?? 0, now);
   }
 
   /** Ends the topic's pending epoch. Resolves to false if there is none, or if the topic is not due for expiry after
@@ -156,9 +144,10 @@ export class Appender {
   }
 
   /** Notes how often the group was handed a record that it has not consumed. The frame comes before that of every
-   *  later append, and nothing waits for it. Takes the name and not the object, for the reason given at `end`. */
+   *  later append, and nothing waits for it. On a full device nothing is noted, because each request that cannot begin
+   *  would take some of the reserve every second, and removals need the reserve. Takes the name and not the object, for the reason given at `end`. */
   delivered(name: LiteTopicName, group: string, epoch: string, delivered: Delivered): Promise<void> {
-    return this.#reserve.use(() => this.#delivered(name, group, epoch, delivered));
+    return this.#reserve.isWhole ? this.#delivered(name, group, epoch, delivered) : Promise.resolve();
   }
 
   #delivered(name: LiteTopicName, group: string, epoch: string, delivered: Delivered): Promise<void> {
