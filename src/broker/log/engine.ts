@@ -207,13 +207,8 @@ export class LogEngine
     return this.#check.page(after);
   }
 
-  async checkIndex(): Promise<string | undefined> {
-    this.#mustBeOpen();
-    try {
-      return await checkIndex(this.#storage.folder);
-    } finally {
-      this.#storage.index.forgetDeadReaders();
-    }
+  checkIndex(): Promise<string | undefined> {
+    return checkIndex(this.#storage.folder, this.#storage.index);
   }
 
   damaged(): readonly DamagedTopic[] {

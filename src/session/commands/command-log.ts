@@ -2,7 +2,7 @@
 // came in between. On a conflict it reads again. So every transition is linearizable across nodes, without a lock.
 //
 // Owns a bounded cache of command states. A stale entry costs one conflict and never a wrong decision, because the
-// condition names the position at which the state was read. The decisions themselves are in decisions.ts.
+// condition names the position of the state. Decisions are in decisions.ts.
 import { setImmediate } from 'node:timers/promises';
 import { OneByOne } from '../../base/one-by-one.ts';
 import type { Appended, Broker, NewRecord, TopicInfo, TopicWrite } from '../../broker/broker.ts';
@@ -118,23 +118,20 @@ export class CommandLog {
   readonly #random: () => number;
   readonly #onRunEnded: (ended: EndedRun) => void;
   readonly #quotaOf: QuotaOf;
-  readonly #recentAddedMax: number;
+  readonly #addedMax: number;
 
   /** `random`: from 0 to 1, for fairness between nodes only. `onRunEnded` is notified of each run whose end this node
-   *  appended, so of each run once in the cluster. If the append succeeds but its answer is lost, no node is
-   *  notified. `quotaOf`: what the tenant of a chat may hold. `recentAddedMax`: 0 where nodes of version 0.1 may read
-   *  the chats too, because they ignore what a checkpoint adds to an earlier one: they would take a prompt that is sent
-   *  again for another one. */
+   *  appended, and of none whose answer was lost. `quotaOf`: what the tenant of a chat may hold. */
   constructor(
     broker: Broker,
     random: () => number,
     onRunEnded: (ended: EndedRun) => void = () => undefined,
     quotaOf: QuotaOf = () => undefined,
-    recentAddedMax = RECENT_ADDED_MAX,
+    addedMax = RECENT_ADDED_MAX,
   ) {
     this.#broker = broker;
     this.#quotaOf = quotaOf;
-    this.#recentAddedMax = recentAddedMax;
+    this.#addedMax = addedMax;
     this.#random = random;
     this.#onRunEnded = onRunEnded;
   }
@@ -157,8 +154,7 @@ export class CommandLog {
     return info && { info, state: await readEarlierState(this.#broker, info) };
   }
 
-  /** The state at the moment of this description, or a newer one. Reads nothing if the cache holds that state. @throws
-   *  SessionError contended */
+  /** The state at that moment, or a newer one. Reads nothing if the cache holds it. @throws SessionError contended */
   async loadAs(topic: LiteTopicName, info: TopicInfo): Promise<LoadedState | undefined> {
     return (await this.#stateAs(topic, info)) ?? (await this.#snapshot(topic))?.loaded;
   }
@@ -218,7 +214,7 @@ export class CommandLog {
   ): Promise<Committed | undefined> {
     const topic = chatTopic(ref);
     const { drafts, after } = change;
-    const added = addedSince(loaded?.recentBase, after.recent, this.#recentAddedMax);
+    const added = addedSince(loaded?.recentBase, after.recent, this.#addedMax);
     const recentBase = added && loaded?.recentBase;
     const quota = isCharged(drafts) ? this.#quotaOf(topic) : undefined;
     const checkpoint = encodeCheckpoint(after, recentBase?.at, added);
@@ -289,8 +285,7 @@ export class CommandLog {
   }
 
   /** The record with the newest state is lost: an earlier state holds, without what was decided since. Its runs may
-   *  have ended since, so they are ended: no worker would. Undefined where the chat must be read again.
-   *  @throws SessionError chat-damaged */
+   *  have ended since, so they are ended: no worker would. Undefined: read again. @throws SessionError chat-damaged */
   async #rebuild(topic: LiteTopicName, epoch: string, at: number): Promise<LoadedState | undefined> {
     const state = await readStateBefore(this.#broker, { topic, epoch, at });
     if (state === 'epoch-changed') return undefined;

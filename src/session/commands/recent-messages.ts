@@ -2,7 +2,9 @@
 // name that one and hold what came since. Pure.
 import type { RecentMessage } from './command-state.ts';
 
-/** Messages that a checkpoint adds to those of an earlier one, at most. With more, a new checkpoint holds all. */
+/** Messages that a checkpoint adds to those of an earlier one, at most. With more, a new checkpoint holds all. 0 where
+ *  nodes of version 0.1 may read the chats too: they ignore what was added, and would take a prompt that is sent again
+ *  for another one. */
 export const RECENT_ADDED_MAX = 8;
 
 /** The recent messages as the checkpoint at an offset holds them. */

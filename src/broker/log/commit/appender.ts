@@ -145,7 +145,8 @@ export class Appender {
 
   /** Notes how often the group was handed a record that it has not consumed. The frame comes before that of every
    *  later append, and nothing waits for it. On a full device nothing is noted, because each request that cannot begin
-   *  would take some of the reserve every second, and removals need the reserve. Takes the name and not the object, for the reason given at `end`. */
+   *  would take some of the reserve every second, and removals need the reserve. Takes the name and not the object,
+   *  for the reason given at `end`. */
   delivered(name: LiteTopicName, group: string, epoch: string, delivered: Delivered): Promise<void> {
     return this.#reserve.isWhole ? this.#delivered(name, group, epoch, delivered) : Promise.resolve();
   }

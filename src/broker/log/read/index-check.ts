@@ -4,12 +4,19 @@ import { fork } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BrokerError } from '../../errors.ts';
+import type { TopicIndex } from '../topics/topic-index.ts';
+
+type DeadReaders = Pick<TopicIndex, 'forgetDeadReaders'>;
 
 const WALK = fileURLToPath(new URL('../topics/index-walk.js', import.meta.url));
 
 /** What is wrong with the index of the data folder, or undefined. @throws BrokerError failed: the check did not
  *  start */
-export function checkIndex(folder: string): Promise<string | undefined> {
+export function checkIndex(folder: string, index: DeadReaders): Promise<string | undefined> {
+  return walk(folder).finally(() => index.forgetDeadReaders());
+}
+
+function walk(folder: string): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
     const child = fork(WALK, [join(folder, 'index')], { execArgv: [], env: {}, stdio: 'ignore' });
     let said: { readonly damage?: string } | undefined;
