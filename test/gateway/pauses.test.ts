@@ -4,7 +4,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import type { Paused } from '../../src/broker/flow-policy.ts';
 import { flowPolicies } from '../../src/session/flow-policies.ts';
-import { Pauses, PAUSES_LOOK_MS } from '../../src/session/stores/pauses.ts';
+import { Pauses, PAUSES_LOOK_MS, TENANT_PAUSED_MAX } from '../../src/session/stores/pauses.ts';
 import { flowOf, pausesTopic } from '../../src/session/topic-names.ts';
 import { ChatRig } from '../support/chat-rig.ts';
 import { startHarness, type Harness } from '../support/gateway-harness.ts';
@@ -217,5 +217,21 @@ describe('a request to pause', () => {
     await h.call('POST', '/v1/admin/pause', admin(h), { agent: 'default' });
     const { body } = await h.call('GET', '/v1/admin/pauses', admin(h, 'acme'));
     expect((body['pauses'] as object[]).map((pause) => Object.keys(pause)[0])).toEqual(['tenant', 'topic']);
+  });
+
+  it('of another tenant than the default one is refused above its own cap, and never fills the list', async () => {
+    const { h } = await start();
+    const post = async (path: string, body: object, tenant = 'default'): Promise<unknown> => {
+      const answer = await h.call('POST', `/v1/admin/${path}`, admin(h, tenant), body);
+      return answer.status === 200 ? answer.body['changed'] : answer.body.error?.details;
+    };
+    const chat = (i: number) => ({ topic: `chat/acme:u:${i}` });
+    expect(await post('pause', { agent: 'a' })).toBe(true);
+    for (let i = 0; i < TENANT_PAUSED_MAX; i += 1) expect(await post('pause', chat(i), 'acme')).toBe(true);
+    expect(await post('pause', { tenant: 'acme' }, 'acme')).toEqual({ limit: TENANT_PAUSED_MAX });
+    expect(await post('pause', chat(0), 'acme')).toBe(false);
+    expect(await post('pause', { tenant: 'acme' })).toBe(true);
+    expect(await post('pause', { tenant: 'other' }, 'other')).toBe(true);
+    expect(await post('resume', chat(0), 'acme')).toBe(true);
   });
 });

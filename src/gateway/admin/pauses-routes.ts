@@ -1,10 +1,7 @@
 // /v1/admin/pauses: an operator pauses agents, tenants and chats, and resumes them. Needs the scope `admin`. A token of
 // the default tenant may name anything, a token of another tenant only that tenant and its chats. [PROTOCOL §3]
 import Type from 'typebox';
-import { parseLiteTopicName } from '../../broker/lite-topic.ts';
-import { DEFAULT_TENANT } from '../../session/session-ref.ts';
-import { pauseTarget, type Pause, type Pauses, type PauseTarget } from '../../session/stores/pauses.ts';
-import { sessionOf } from '../../session/topic-names.ts';
+import { mayName, pauseTarget, type Pause, type Pauses, type PauseTarget } from '../../session/stores/pauses.ts';
 import { GatewayError } from '../gateway-error.ts';
 import { identityOf, type HttpApp } from '../http/http-app.ts';
 import { errorSchema } from '../http/wire-schemas.ts';
@@ -28,7 +25,7 @@ export function pausesRoutes(app: HttpApp, { pauses }: { readonly pauses: Pauses
   const response = { 200: pausesSchema, '4xx': errorSchema };
   app.get('/v1/admin/pauses', { schema: { tags, response }, config }, async (request) => {
     const { tenant } = identityOf(request).principal;
-    const listed = (await pauses.list()).filter((pause) => isOf(tenant, pause));
+    const listed = (await pauses.list()).filter((pause) => mayName(tenant, pause));
     return { pauses: listed.map(wirePause) };
   });
   for (const [path, isPaused] of [
@@ -38,8 +35,9 @@ export function pausesRoutes(app: HttpApp, { pauses }: { readonly pauses: Pauses
     const schema = { tags, body, response: { 200: changedSchema, '4xx': errorSchema } };
     app.post(path, { schema, config }, async (request) => {
       const target = targetOf(request.body);
-      if (!isOf(identityOf(request).principal.tenant, target)) throw new GatewayError('forbidden');
-      return { changed: await pauses.set(target, isPaused) };
+      const { tenant } = identityOf(request).principal;
+      if (!mayName(tenant, target)) throw new GatewayError('forbidden');
+      return { changed: await pauses.set(target, isPaused, tenant) };
     });
   }
 }
@@ -50,12 +48,6 @@ function targetOf(given: Readonly<Partial<Record<(typeof KINDS)[number], string>
     if (target !== undefined) return target;
   }
   throw new GatewayError('invalid-request', { message: 'name one agent, one tenant, or the topic of one chat' });
-}
-
-function isOf(tenant: string, { kind, name }: PauseTarget): boolean {
-  if (tenant === DEFAULT_TENANT) return true;
-  if (kind === 'tenant') return name === tenant;
-  return kind === 'topic' && sessionOf(parseLiteTopicName(name)).tenant === tenant;
 }
 
 function wirePause({ kind, name, since }: Pause) {

@@ -6,11 +6,14 @@ import { isBrokerError } from '../../broker/errors.ts';
 import { PAUSED_MAX, type Paused } from '../../broker/flow-policy.ts';
 import { parseLiteTopicName, type LiteTopicName } from '../../broker/lite-topic.ts';
 import { SessionError } from '../errors.ts';
-import { isAgent, isTenant } from '../session-ref.ts';
-import { flowOf, pausedAs, pausesTopic } from '../topic-names.ts';
+import { DEFAULT_TENANT, isAgent, isTenant } from '../session-ref.ts';
+import { flowOf, pausedAs, pausesTopic, sessionOf } from '../topic-names.ts';
 
 /** How often a node reads the list again, and gives it to the broker again. */
 export const PAUSES_LOOK_MS = 15_000;
+/** Pauses of a tenant and of its chats, while a token of that tenant adds another one: the list is one for all. Does not
+ *  bound the default tenant, which may pause anything. */
+export const TENANT_PAUSED_MAX = 32;
 /** Tries of one change while other nodes change the list too. */
 const TRIES_MAX = 10;
 
@@ -89,9 +92,9 @@ export class Pauses {
     return stored.pauses;
   }
 
-  /** False: it was so already, in the list and in the broker. @throws SessionError too-many-pauses, contended;
-   *  BrokerError */
-  async set(target: PauseTarget, isPaused: boolean): Promise<boolean> {
+  /** @param by the tenant that asks. False: it was so already, in the list and in the broker. @throws SessionError
+   *  too-many-pauses, contended; BrokerError */
+  async set(target: PauseTarget, isPaused: boolean, by = DEFAULT_TENANT): Promise<boolean> {
     for (let tries = 0; tries < TRIES_MAX; tries += 1) {
       const { stored, at } = await this.#read();
       const held = await this.#apply(stored);
@@ -103,7 +106,7 @@ export class Pauses {
       if (isSame && isPaused) return false;
       const now = this.#deps.clock.now();
       const pauses = isPaused === isListed ? stored.pauses : isPaused ? [...others, { ...target, since: now }] : others;
-      if (pauses.length > PAUSED_MAX) throw new SessionError('too-many-pauses', { limit: PAUSED_MAX });
+      if (isPaused && !isListed) checkRoom(pauses, by);
       const version = Math.max(now, 1 + Math.max(stored.version, held.version, this.#stored.version));
       if (!(await this.#write({ version, pauses }, at))) continue;
       await this.#apply({ version, pauses });
@@ -166,6 +169,19 @@ export class Pauses {
         .finally(() => this.#arm());
     });
   }
+}
+
+/** Whether a token of this tenant may name it: one of the default tenant may name anything. */
+export function mayName(tenant: string, { kind, name }: PauseTarget): boolean {
+  if (tenant === DEFAULT_TENANT) return true;
+  if (kind === 'tenant') return name === tenant;
+  return kind === 'topic' && sessionOf(name as LiteTopicName).tenant === tenant;
+}
+
+function checkRoom(pauses: readonly Pause[], by: string): void {
+  if (pauses.length > PAUSED_MAX) throw new SessionError('too-many-pauses', { limit: PAUSED_MAX });
+  if (by !== DEFAULT_TENANT && pauses.filter((pause) => mayName(by, pause)).length > TENANT_PAUSED_MAX)
+    throw new SessionError('too-many-pauses', { limit: TENANT_PAUSED_MAX });
 }
 
 function isList(item: LogItem): item is LogRecord {
