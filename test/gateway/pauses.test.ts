@@ -2,9 +2,10 @@
 // [PROTOCOL §3, §4]
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
-import type { Paused } from '../../src/broker/flow-policy.ts';
+import { BrokerError, isBrokerError } from '../../src/broker/errors.ts';
+import { PAUSED_MAX, type Paused } from '../../src/broker/flow-policy.ts';
 import { flowPolicies } from '../../src/session/flow-policies.ts';
-import { Pauses, PAUSES_LOOK_MS, TENANT_PAUSED_MAX } from '../../src/session/stores/pauses.ts';
+import { Pauses, PAUSES_LOOK_MS, PAUSES_RETRY_MS, TENANT_PAUSED_MAX } from '../../src/session/stores/pauses.ts';
 import { flowOf, pausesTopic } from '../../src/session/topic-names.ts';
 import { ChatRig } from '../support/chat-rig.ts';
 import { startHarness, type Harness } from '../support/gateway-harness.ts';
@@ -187,6 +188,57 @@ describe('a list of pauses that the storage has lost', () => {
     const { broker, clock, pausedNames } = await lost();
     expect(await new Pauses({ broker, clock }).set({ kind: 'agent', name: 'other' }, true)).toBe(true);
     expect(await pausedNames()).toEqual(['agent other']);
+  });
+});
+
+describe('a start', () => {
+  it('counts a record that is no list as lost, reports it, and the next change replaces it', async () => {
+    for (const data of [
+      '{',
+      'null',
+      '{"version":1}',
+      '{"version":1,"pauses":[{"kind":"agent"}]}',
+      '{"version":1,"pauses":[{"kind":"topic","name":"x","since":1}]}',
+      JSON.stringify({ version: 1, pauses: Array(PAUSED_MAX + 1).fill({ kind: 'agent', name: 'a', since: 1 }) }),
+    ]) {
+      const clock = new ManualClock();
+      const broker = makeBroker(clock);
+      await broker.append([{ topic: pausesTopic, records: [{ major: false, data }], expect: { create: true } }]);
+      const reported: unknown[] = [];
+      const pauses = new Pauses({ broker, clock, onError: (error) => reported.push(error) });
+      onTestFinished(() => pauses.close());
+      await pauses.start();
+      expect(reported.map((error) => isBrokerError(error, 'corrupt'))).toEqual([true]);
+      expect(await pauses.set({ kind: 'agent', name: 'poet' }, true)).toBe(true);
+      expect((await new Pauses({ broker, clock }).list()).map(({ name }) => name)).toEqual(['poet']);
+    }
+  });
+
+  it('continues while the storage refuses work or cannot read the list back, and applies the list later', async () => {
+    for (const [operation, code] of [
+      ['describe', 'unavailable'],
+      ['read', 'corrupt'],
+    ] as const) {
+      const clock = new ManualClock();
+      const broker = makeBroker(clock);
+      await new Pauses({ broker, clock }).set({ kind: 'agent', name: 'poet' }, true);
+      const applied: (readonly string[])[] = [];
+      const refused = () => Promise.reject(new BrokerError(code, 'not now'));
+      const given = Object.assign(makeBroker(clock), {
+        describe: broker.describe.bind(broker),
+        read: broker.read.bind(broker),
+        setPaused: async (paused: Paused) => {
+          applied.push(paused.names);
+          return paused;
+        },
+        [operation]: refused,
+      });
+      await startHarness({ broker: given, clock });
+      expect(applied.flat()).toEqual([]);
+      Object.assign(given, { [operation]: broker[operation].bind(broker) });
+      await clock.advance(code === 'corrupt' ? PAUSES_LOOK_MS : PAUSES_RETRY_MS);
+      await eventually(() => applied.at(-1)?.length === 1);
+    }
   });
 });
 

@@ -1,8 +1,9 @@
 // What an operator has paused: an agent, a tenant or one chat. The list is the last record of a topic, so it survives
 // restarts and is the same on all nodes. The broker applies it (`setPaused`): prompts wait, and runs continue.
 import type { Clock, Timer } from '../../base/clock.ts';
-import type { Broker, GroupBroker, LogItem, LogRecord } from '../../broker/broker.ts';
-import { isBrokerError } from '../../broker/errors.ts';
+import type { Broker, GroupBroker, LogItem, LogRecord, ReadResult } from '../../broker/broker.ts';
+import type { Position } from '../../broker/position.ts';
+import { BrokerError, isBrokerError, isRetryable } from '../../broker/errors.ts';
 import { PAUSED_MAX, type Paused } from '../../broker/flow-policy.ts';
 import { parseLiteTopicName, type LiteTopicName } from '../../broker/lite-topic.ts';
 import { SessionError } from '../errors.ts';
@@ -11,8 +12,10 @@ import { flowOf, pausedAs, pausesTopic, sessionOf } from '../topic-names.ts';
 
 /** How often a node reads the list again, and gives it to the broker again. */
 export const PAUSES_LOOK_MS = 15_000;
-/** Pauses of a tenant and of its chats, while a token of that tenant adds another one: the list is one for all. Does not
- *  bound the default tenant, which may pause anything. */
+/** How soon it tries again while the storage refuses work. */
+export const PAUSES_RETRY_MS = 1_000;
+/** Pauses of a tenant and of its chats with which a token of that tenant can still add one: all tenants share one list.
+ *  The default tenant, which may pause anything, has PAUSED_MAX. */
 export const TENANT_PAUSED_MAX = 32;
 /** Tries of one change while other nodes change the list too. */
 const TRIES_MAX = 10;
@@ -61,10 +64,16 @@ export class Pauses {
     this.#deps = deps;
   }
 
-  /** Applies the list, now and again from time to time. @throws BrokerError */
+  /** Applies the list, now and again from time to time. If the storage refuses work for now, it reports that, and tries
+   *  again soon: an outage does not stop a start. @throws BrokerError that is not retryable */
   async start(): Promise<void> {
-    await this.#apply((await this.#read()).stored);
-    this.#arm();
+    try {
+      await this.list();
+      this.#arm(PAUSES_LOOK_MS);
+    } catch (error) {
+      if (!isRetryable(error)) throw error;
+      this.#failed(error);
+    }
   }
 
   close(): void {
@@ -139,16 +148,32 @@ export class Pauses {
     }
   }
 
+  /** A list that is lost counts as the one that this node has read last. */
   async #read(): Promise<{ stored: Stored; at: Place | undefined }> {
     const { broker } = this.#deps;
     const [info] = await broker.describe([pausesTopic]);
     if (info === undefined) return { stored: { version: 0, pauses: [] }, at: undefined };
     const from = { epoch: info.epoch, offset: info.next - 1 };
-    const result = await broker.read(pausesTopic, from);
-    const last = result.kind === 'batch' ? result.items.findLast(isList) : undefined;
-    if (result.kind !== 'batch' || last === undefined) return { stored: this.#stored, at: { ...from, isMinor: false } };
+    const lost = { stored: this.#stored, at: { ...from, isMinor: false } };
+    const result = await this.#readFrom(from);
+    const last = result?.kind === 'batch' ? result.items.findLast(isList) : undefined;
+    if (result?.kind !== 'batch' || last === undefined) return lost;
     const at = { epoch: result.epoch, offset: last.offset, isMinor: !last.major };
-    return { stored: JSON.parse(last.data) as Stored, at };
+    const stored = storedOf(last.data);
+    if (stored !== undefined) return { stored, at };
+    this.#deps.onError?.(new BrokerError('corrupt', `${pausesTopic}: record ${last.offset} is no list of pauses`));
+    return { stored: lost.stored, at };
+  }
+
+  /** Undefined: the storage cannot read it back. */
+  async #readFrom(from: Position): Promise<ReadResult | undefined> {
+    try {
+      return await this.#deps.broker.read(pausesTopic, from);
+    } catch (error) {
+      if (!isBrokerError(error, 'corrupt')) throw error;
+      this.#deps.onError?.(error);
+      return undefined;
+    }
   }
 
   /** Returns the list that the broker has now: it may be of a higher version. */
@@ -161,13 +186,19 @@ export class Pauses {
     return held;
   }
 
-  #arm(): void {
+  #arm(ms: number): void {
     if (this.#isClosed) return;
-    this.#timer = this.#deps.clock.after(PAUSES_LOOK_MS, () => {
-      this.list()
-        .catch((error: unknown) => this.#deps.onError?.(error))
-        .finally(() => this.#arm());
+    this.#timer = this.#deps.clock.after(ms, () => {
+      this.list().then(
+        () => this.#arm(PAUSES_LOOK_MS),
+        (error: unknown) => this.#failed(error),
+      );
     });
+  }
+
+  #failed(error: unknown): void {
+    this.#deps.onError?.(error);
+    this.#arm(isRetryable(error) ? PAUSES_RETRY_MS : PAUSES_LOOK_MS);
   }
 }
 
@@ -186,6 +217,24 @@ function checkRoom(pauses: readonly Pause[], by: string): void {
 
 function isList(item: LogItem): item is LogRecord {
   return item.kind === 'record' && item.data !== '';
+}
+
+/** Undefined: it is no list of pauses that the broker takes. */
+function storedOf(data: string): Stored | undefined {
+  try {
+    const { version, pauses } = JSON.parse(data) as Readonly<Partial<Record<keyof Stored, unknown>>>;
+    if (!Number.isSafeInteger(version) || !Array.isArray(pauses) || pauses.length > PAUSED_MAX) return undefined;
+    return pauses.every(isPause) ? { version: Number(version), pauses } : undefined;
+  } catch {
+    // No JSON, or `null`.
+    return undefined;
+  }
+}
+
+function isPause(value: unknown): value is Pause {
+  const { kind, name, since } = (value ?? {}) as Readonly<Partial<Record<keyof Pause, unknown>>>;
+  if (kind !== 'agent' && kind !== 'tenant' && kind !== 'topic') return false;
+  return typeof name === 'string' && Number.isSafeInteger(since) && pauseTarget(kind, name) !== undefined;
 }
 
 /** Undefined: no such thing can be there. A topic is the topic of a chat. */
