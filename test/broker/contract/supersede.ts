@@ -25,6 +25,15 @@ export function supersedeContract(open: OpenSubject): void {
       expect(await readLines(broker, CHAT, 'end', { direction: 'backward' })).toEqual(story.toReversed());
     });
 
+    test('may be the last record of a list that an empty major record guards', async () => {
+      const { broker } = await open();
+      const { epoch } = await append(broker, CHAT, [...major(''), ...minor('one')]);
+      const next = { ifUnchanged: { epoch, offset: 1 }, supersedes: [[1, 1]] as const };
+      await append(broker, CHAT, [...major(''), ...minor('two')], next);
+      expect(await outcome(append(broker, CHAT, [...major(''), ...minor('three')], next))).toBe('conflict');
+      expect(await readLines(broker, CHAT)).toEqual(['0M:', '1-1>2', '2M:', '3m:two']);
+    });
+
     test('may be several ranges of one write, and adjacent ranges join', async () => {
       const { broker } = await open();
       await chatWithHole(broker, [
