@@ -66,7 +66,7 @@ export class RedisBroker implements BrokerEngine {
       describe: (topics) => this.#describe(topics, DESCRIBE_WATCHED),
       mustBeOpen: () => this.#mustBeOpen(),
     });
-    this.#groups = new RedisGroups({ commands: nodes, broker: this, flows: parts.flows });
+    this.#groups = new RedisGroups({ commands: nodes, broker: this, flows: parts.flows, onError });
     this.#lister = new RedisLister(nodes);
     this.#sweep = new PartitionSweep({ commands: nodes, isKept, onError, checkClock, onRound: () => nodes.probe() });
   }

@@ -3,6 +3,7 @@
 // on one topic, because Redis gives a topic to the next consumer as soon as the lease has ended there.
 import type { Clock } from '../../../base/clock.ts';
 import type { ConsumeOptions, LogRecord, NackOptions } from '../../broker.ts';
+import { isBrokerError, isRetryable } from '../../errors.ts';
 import { checkDelay } from '../../group/consume-options.ts';
 import { checkReason, TOO_MANY_ATTEMPTS, type DeadLetters } from '../../dead-letters.ts';
 import { Deadlines } from '../../group/deadlines.ts';
@@ -40,14 +41,17 @@ interface SetAside {
 export class HeldLeases implements LeaseOwner {
   readonly #clock: Clock;
   readonly #letters: DeadLetters;
+  readonly #onError: (error: unknown) => void;
   /** At most one for each topic. */
   readonly #held = new Map<LiteTopicName, Held>();
   readonly #heldBy = new WeakMap<Lease, Held>();
   readonly #deadlines: Deadlines<Held>;
 
-  constructor(clock: Clock, letters: DeadLetters) {
+  /** `onError`: called with what no second try repairs. */
+  constructor(clock: Clock, letters: DeadLetters, onError: (error: unknown) => void) {
     this.#clock = clock;
     this.#letters = letters;
+    this.#onError = onError;
     this.#deadlines = new Deadlines(clock, (held) => this.lose(held));
   }
 
@@ -117,9 +121,11 @@ export class HeldLeases implements LeaseOwner {
       await this.#settle(lease, () =>
         this.#setAside(held, lease, { attempts, reason: TOO_MANY_ATTEMPTS, onDeadLetter }),
       );
-    } catch {
+    } catch (error) {
       await held.partition.giveBack([held.taken], { delayMs: RETRY_MS, count: false });
       this.forget(held);
+      // The engine's health reports a retryable error.
+      if (!isRetryable(error) && !isBrokerError(error, 'closed')) this.#onError(error);
     }
   }
 

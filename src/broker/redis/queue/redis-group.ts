@@ -13,8 +13,7 @@ import type { LiteTopicName } from '../../lite-topic.ts';
 import { about, RECHECK_MS } from '../connection/jitter.ts';
 import type { RedisKeys } from '../keys.ts';
 import type { GroupQueue, Taken } from './group-queue.ts';
-import type { Consumer } from './group-consumers.ts';
-import { GroupConsumers } from './group-consumers.ts';
+import { GroupConsumers, type Consumer } from './group-consumers.ts';
 import type { Batch, GroupSchedule, Picked } from '../schedule/group-schedule.ts';
 import { HeldLeases, type Held } from './held-leases.ts';
 import { readLeased } from './leased-record.ts';
@@ -42,6 +41,7 @@ export interface GroupParts {
   readonly keys: RedisKeys;
   /** The unique id of this process run. */
   readonly node: string;
+  readonly onError: (error: unknown) => void;
 }
 
 export class RedisGroup {
@@ -67,14 +67,14 @@ export class RedisGroup {
   #timer: { readonly at: number; readonly timer: Timer } | undefined;
   #closed = false;
 
-  constructor({ queue, schedule, broker, clock, keys, node }: GroupParts) {
+  constructor({ queue, schedule, broker, clock, keys, node, onError }: GroupParts) {
     this.#schedule = schedule;
     this.#broker = broker;
     this.#clock = clock;
     this.#keys = keys;
     this.#node = node;
     this.#partitions = Array.from({ length: keys.partitions }, (_, n) => new PartitionQueue(queue, n, clock));
-    this.#leases = new HeldLeases(clock, new DeadLetters(broker, queue.name, () => clock.now()));
+    this.#leases = new HeldLeases(clock, new DeadLetters(broker, queue.name, () => clock.now()), onError);
     this.#consumers = new GroupConsumers({
       clock,
       leases: this.#leases,

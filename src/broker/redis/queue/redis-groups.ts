@@ -24,6 +24,7 @@ export class RedisGroups implements GroupBroker {
   readonly #commands: RedisCommands;
   readonly #broker: LetterBroker;
   readonly #flows: FlowRules;
+  readonly #onError: (error: unknown) => void;
   /** Part of every lease's token, so that no lease of an earlier process run counts in this one. */
   readonly #node = randomUUID();
   readonly #groups = new Map<string, KnownGroup>();
@@ -34,14 +35,18 @@ export class RedisGroups implements GroupBroker {
     commands,
     broker,
     flows,
+    onError,
   }: {
     readonly commands: RedisCommands;
     readonly broker: LetterBroker;
     readonly flows: FlowRules;
+    /** Called with errors of work that no caller awaits. */
+    readonly onError: (error: unknown) => void;
   }) {
     this.#commands = commands;
     this.#broker = broker;
     this.#flows = flows;
+    this.#onError = onError;
   }
 
   async *consume(
@@ -118,7 +123,8 @@ export class RedisGroups implements GroupBroker {
     const { clock, keys } = this.#commands;
     const queue = new GroupQueue(this.#commands, name, pattern);
     const schedule = new GroupSchedule(this.#commands, name, this.#flows);
-    const group = new RedisGroup({ queue, schedule, broker: this.#broker, clock, keys, node: this.#node });
+    const parts = { queue, schedule, broker: this.#broker, clock, keys, node: this.#node, onError: this.#onError };
+    const group = new RedisGroup(parts);
     const known = { pattern, group, opened: group.open() };
     this.#groups.set(name, known);
     return known;

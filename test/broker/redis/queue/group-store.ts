@@ -15,6 +15,10 @@ import { flowOf, policyOf } from '../../contract/fair.ts';
 const PARTITIONS = 4;
 let stores = 0;
 
+const fail = (error: unknown): void => {
+  throw error;
+};
+
 export class GroupStore {
   readonly server: RedisServer;
   readonly clock = new ManualClock();
@@ -26,7 +30,7 @@ export class GroupStore {
     this.partitions = partitions;
   }
 
-  async node(url = this.server.url): Promise<BrokerEngine> {
+  async node(url = this.server.url, onError = fail): Promise<BrokerEngine> {
     const { clock, prefix, partitions } = this;
     const broker = await openRedisBroker({
       clock,
@@ -38,9 +42,7 @@ export class GroupStore {
       newEpoch: randomEpoch,
       flowOf,
       policyOf,
-      onError: (error) => {
-        throw error;
-      },
+      onError,
     });
     onTestFinished(() => broker.close());
     return broker;
@@ -64,6 +66,7 @@ export class GroupStore {
     const groups = new RedisGroups({
       broker,
       flows: { flowOf, policyOf },
+      onError: fail,
       commands: {
         clock,
         keys,

@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { Delivery } from '../../../../src/broker/broker.ts';
-import { isBrokerError } from '../../../../src/broker/errors.ts';
+import { BrokerError, isBrokerError } from '../../../../src/broker/errors.ts';
 import { parseTopicPattern } from '../../../../src/broker/lite-topic.ts';
 import { ACK, DRAIN, LEASE } from '../../../../src/broker/redis/queue/queue-scripts.ts';
 import { READY_MS } from '../../../../src/broker/redis/queue/group-consumers.ts';
@@ -402,6 +402,29 @@ describe('a group that is opened later', () => {
     expect(await server.command(`ZCARD {${store.prefix}:p0}:names`)).toBe('0');
     expect(await isMissing(broker, A)).toBe(true);
   });
+});
+
+test('a fault of the work on a dead letter is reported, and the work is tried again', async () => {
+  const store = new GroupStore(server);
+  const reported: unknown[] = [];
+  const node = await store.node(server.url, (error) => reported.push(error));
+  await append(node, A, major('poison', 'next'));
+  const faults = [new BrokerError('unavailable', 'not now'), new TypeError('a defect'), new BrokerError('corrupt', '')];
+  let tries = 0;
+  const onDeadLetter = (): Promise<void> => {
+    const fault = faults[tries];
+    tries += 1;
+    return fault === undefined ? Promise.resolve() : Promise.reject(fault);
+  };
+  const worker = new TestWorker(node, { attemptsMax: 1, onDeadLetter });
+  await (await worker.next()).nack(0);
+  const next = worker.done();
+  await eventually(async () => {
+    await store.clock.advance(1000);
+    return tries > faults.length;
+  });
+  expect(await next).toBe(`${A} 1:next`);
+  expect(reported).toEqual(faults.slice(1));
 });
 
 test('a full server refuses records, and queued records can still be consumed', async () => {
