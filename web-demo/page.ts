@@ -12,12 +12,14 @@ import type {
   SessionSummary,
 } from '../src/client/chat-client.ts';
 import { chatFragment } from './access/address.ts';
+import type { Upload } from './composer/attached-files.ts';
 import { AgentChoice } from './composer/agent-choice.ts';
 import { Announcer } from './shell/announcer.ts';
 import { NetworkSwitch } from './instruments/network-switch.ts';
 import { ChatList } from './chats/chat-list.ts';
 import { Composer } from './composer/composer.ts';
 import { nameOf, NEW_CHAT } from './chats/chat-name.ts';
+import { contentOf, textOf } from './chats/message-content.ts';
 import { ChatTitle } from './chats/chat-title.ts';
 import { ConnectionBadge } from './instruments/connection-badge.ts';
 import { Conversation } from './conversation/conversation.ts';
@@ -27,7 +29,6 @@ import type { DraftStore } from './composer/draft-store.ts';
 import { Drawers } from './shell/drawers.ts';
 import { find } from './dom/element.ts';
 import { isGone, Notice } from './shell/notice.ts';
-import { plainText } from './conversation/message-status.ts';
 import { saveFile } from './conversation/save-file.ts';
 import { OpenChat } from './chats/open-chat.ts';
 import { SessionWalk } from './chats/session-walk.ts';
@@ -99,8 +100,7 @@ export class Page {
       {
         send: (content) => this.#send(content),
         stop: () => this.#stop(),
-        attach: (file) => this.#toWrite().attach(file),
-        detach: (attachmentId) => void this.#orSay(this.#open?.detach(attachmentId), 'The file could not be removed'),
+        attach: (file) => this.#attach(file),
         refuse: (text) => this.#notice.fail(text),
       },
       parts.drafts,
@@ -183,8 +183,20 @@ export class Page {
 
   #send(content: MessageContent): void {
     this.#notice.clear();
-    this.#toWrite().send(content);
-    this.#conversation.scrollToEnd();
+    const sent = isGone(this.#open?.snapshot?.connection) ? textOf(content) : content;
+    if (sent !== '') {
+      this.#toWrite().send(sent);
+      this.#conversation.scrollToEnd();
+    }
+    if (sent !== content) this.#notice.fail('The files were deleted with their chat: attach them again');
+  }
+
+  #attach(file: File): Upload {
+    const chat = this.#toWrite();
+    return {
+      stored: chat.attach(file),
+      detach: (attachmentId) => void this.#orSay(chat.detach(attachmentId), 'The file could not be removed'),
+    };
   }
 
   /** The open chat, or a new one if none is open or the open one is gone. */
@@ -206,8 +218,10 @@ export class Page {
       this.#open?.resend(message);
       return;
     }
-    this.#open?.discard(message);
-    this.#send(plainText(message));
+    const content = contentOf(message);
+    // A message of files only stays where it is.
+    if (textOf(content) !== '') this.#open?.discard(message);
+    this.#send(content);
   }
 
   #stop(): void {

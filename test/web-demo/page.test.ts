@@ -10,7 +10,7 @@ import { actionsFor, isUnanswered } from '../../web-demo/conversation/message-ac
 import { plainText, sentenceOf, statusOf } from '../../web-demo/conversation/message-status.ts';
 import { endingOf, isGone } from '../../web-demo/shell/notice.ts';
 import { tokenIn } from '../../web-demo/access/token-box.ts';
-import { contentOf } from '../../web-demo/chats/message-content.ts';
+import { contentOf, textOf } from '../../web-demo/chats/message-content.ts';
 import { sizeText } from '../../web-demo/dom/size-text.ts';
 import { partsOfContent } from '../../src/client/state/parts-fold.ts';
 import { UnsentStore } from '../../web-demo/chats/unsent-store.ts';
@@ -225,6 +225,13 @@ describe('text that was not acknowledged', () => {
     const shown: Message = { ...prompt, parts: partsOfContent(unsent.content) };
     expect(contentOf(shown)).toEqual(unsent.content);
     expect(contentOf({ ...prompt, parts: partsOfContent('hello') })).toBe('hello');
+  });
+
+  it('is sent to another chat with its texts only', () => {
+    expect(textOf('hello')).toBe('hello');
+    const file = { type: 'attachment', attachmentId: 'f' };
+    expect(textOf([{ type: 'text', text: 'see' }, file])).toBe('see');
+    expect(textOf([file])).toBe('');
   });
 });
 

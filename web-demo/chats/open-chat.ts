@@ -128,17 +128,28 @@ export class OpenChat {
     else await this.#chat?.stop(run?.runId);
   }
 
-  /** Uploads a file. Makes the chat first if it is new: the server keeps files of chats only. */
-  async attach(file: File): Promise<AttachedFile> {
-    if (!this.#exists()) {
-      await this.#parts.client.create({ sessionId: this.chatId });
-      this.#parts.onSent();
-    }
-    return this.#follow().attach(file);
+  /** Uploads a file. Makes the chat first if it is new: the server keeps files of chats only. Undefined: the chat was left
+   *  meanwhile, so no message of it will name the file, and nobody waits for an error. */
+  async attach(file: File): Promise<AttachedFile | undefined> {
+    return this.#unlessLeft(async () => {
+      if (!this.#exists()) {
+        await this.#parts.client.create({ sessionId: this.chatId });
+        this.#parts.onSent();
+      }
+      return this.#isLeft ? undefined : this.#upload(file);
+    });
+  }
+
+  async #upload(file: File): Promise<AttachedFile | undefined> {
+    const chat = this.#follow();
+    const stored = await chat.attach(file);
+    if (!this.#isLeft) return stored;
+    await chat.detach(stored.attachmentId);
+    return undefined;
   }
 
   async detach(attachmentId: string): Promise<void> {
-    await this.#chat?.detach(attachmentId);
+    await this.#unlessLeft(async () => this.#chat?.detach(attachmentId));
   }
 
   async select(runId: string): Promise<void> {
@@ -205,6 +216,20 @@ export class OpenChat {
       this.#onItsWay -= 1;
       if (this.#isLeft) this.#closeIfDone();
       else this.#parts.onChange();
+    }
+  }
+
+  /** The chat stays connected until the step has ended. Errors count for nothing once the chat is left. */
+  async #unlessLeft<T>(step: () => Promise<T>): Promise<T | undefined> {
+    this.#onItsWay += 1;
+    try {
+      return await step();
+    } catch (error) {
+      if (!this.#isLeft || !(error instanceof ChatClientError)) throw error;
+      return undefined;
+    } finally {
+      this.#onItsWay -= 1;
+      if (this.#isLeft) this.#closeIfDone();
     }
   }
 

@@ -8,11 +8,17 @@ import { sizeText } from '../dom/size-text.ts';
 /** The server takes no more in one message. */
 export const FILES_MAX = 32;
 
-export interface FileActions {
-  /** Uploads a file of the open chat. @throws ChatClientError */
-  attach(file: File): Promise<AttachedFile>;
-  /** Removes an upload that no message names. */
+/** The upload of one file, to the chat that was open when it began. */
+export interface Upload {
+  /** Rejects with a ChatClientError. Undefined: the chat was left, and does not have the file. */
+  readonly stored: Promise<AttachedFile | undefined>;
+  /** Removes the file. No message may name it. */
   detach(attachmentId: string): void;
+}
+
+export interface FileActions {
+  /** Uploads a file to the open chat. */
+  attach(file: File): Upload;
   /** A file was added, uploaded or removed. */
   changed(): void;
   /** Tells the user why a file was not taken. */
@@ -21,6 +27,7 @@ export interface FileActions {
 
 interface Shown {
   readonly chip: HTMLElement;
+  readonly upload: Upload;
   /** Undefined while it is being uploaded. */
   stored?: AttachedFile;
 }
@@ -65,31 +72,33 @@ export class AttachedFiles {
   async #upload(file: File): Promise<void> {
     const state = element('span', {}, 'uploading …');
     const shown: Shown = {
+      // Before the file is shown: the first file of a new chat opens that chat, which clears what another one had.
+      upload: this.#actions.attach(file),
       chip: element('span', { class: 'chip file', 'data-testid': 'attached' }, file.name, ' ', state),
     };
     shown.chip.append(
       button('✕', () => this.#remove(shown), { class: 'quiet small', 'aria-label': `Remove ${file.name}` }),
     );
-    // Before the file is shown: the first file of a new chat opens that chat, which clears what another one had.
-    const stored = this.#actions.attach(file);
     this.#files.push(shown);
     this.#show();
     try {
-      shown.stored = await stored;
+      const stored = await shown.upload.stored;
+      if (stored === undefined) return;
+      shown.stored = stored;
       setText(state, sizeText(file.size));
     } catch (error) {
       if (!(error instanceof ChatClientError)) throw error;
       this.#files = this.#files.filter((one) => one !== shown);
       this.#actions.refuse(`${file.name} could not be attached: ${error.message}`);
     }
-    // It was removed, or the chat was left, while it was being uploaded.
-    if (shown.stored !== undefined && !this.#files.includes(shown)) this.#actions.detach(shown.stored.attachmentId);
+    // It was removed while it was being uploaded.
+    if (shown.stored !== undefined && !this.#files.includes(shown)) shown.upload.detach(shown.stored.attachmentId);
     this.#show();
   }
 
   #remove(shown: Shown): void {
     this.#files = this.#files.filter((one) => one !== shown);
-    if (shown.stored !== undefined) this.#actions.detach(shown.stored.attachmentId);
+    if (shown.stored !== undefined) shown.upload.detach(shown.stored.attachmentId);
     this.#show();
   }
 

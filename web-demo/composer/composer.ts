@@ -5,7 +5,7 @@ import type { DraftStore } from './draft-store.ts';
 import { button, find } from '../dom/element.ts';
 import { fitRows, isSendKey } from '../dom/growing-text.ts';
 
-export interface ComposerActions extends Pick<FileActions, 'attach' | 'detach' | 'refuse'> {
+export interface ComposerActions extends Pick<FileActions, 'attach' | 'refuse'> {
   send(content: MessageContent): void;
   stop(): void;
 }
@@ -29,7 +29,6 @@ export class Composer {
     this.#drafts = drafts;
     this.#files = new AttachedFiles(find('attached-files', HTMLDivElement), {
       attach: (file) => actions.attach(file),
-      detach: (attachmentId) => actions.detach(attachmentId),
       refuse: (text) => actions.refuse(text),
       changed: () => this.#fit(),
     });
