@@ -39,6 +39,16 @@ const DRAIN_SLACK_MS = 5_000;
 
 const output: Output = { line: (text) => void process.stdout.write(`${text}\n`) };
 
+let isServer = false;
+// A command ends when nobody reads its output any more, as in `holdline topics tail | head`. A server continues: its
+// log is silent then.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (isServer) return;
+  if (error.code === 'EPIPE') process.exit();
+  process.stderr.write(`holdline: the output cannot be written: ${error.message}\n`);
+  process.exit(EXIT_STORAGE_FAILED);
+});
+
 // On this signal Node opens its debugger, which can do everything that this process can. A listener prevents that.
 process.on('SIGUSR1', () => undefined);
 
@@ -151,6 +161,7 @@ program
   });
 
 async function runServer(config: Config): Promise<void> {
+  isServer = true;
   setGcFlags();
   const logger = processLogger(config.logLevel);
   const onFatal = (error: Error): void => {

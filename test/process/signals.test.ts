@@ -10,6 +10,8 @@ import { timeLimit } from '../support/slowness.ts';
 import { eventually } from '../support/wait-for.ts';
 import { startedServer } from './started-server.ts';
 
+const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+
 // On a busy machine a process takes longer to start.
 vi.setConfig({ testTimeout: timeLimit(60_000) });
 
@@ -21,12 +23,19 @@ it.each(['SIGSEGV', 'SIGBUS', 'SIGFPE', 'SIGILL', 'SIGABRT', 'SIGTRAP'] as const
   },
 );
 
+it('a command whose output nobody reads ends without a word', async () => {
+  const command = `"${process.execPath}" "${MAIN}" token --sub you | true`;
+  const env = childEnv({ HOLDLINE_JWT_SECRET: 'a secret of more than thirty-two bytes for tests' });
+  const child = new Child('sh', ['-c', command], { env });
+  expect(await child.exited).toEqual({ code: 0, signal: null });
+  expect(child.stderr).toBe('');
+});
+
 it('a server whose terminal is closed ends', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'holdline-test-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
-  const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
   // `script` gives the command a terminal of its own.
-  const terminal = new Child('script', ['-qec', `${process.execPath} ${main} serve`, '/dev/null'], {
+  const terminal = new Child('script', ['-qec', `${process.execPath} ${MAIN} serve`, '/dev/null'], {
     env: childEnv({ HOLDLINE_BROKER: `log:${folder}`, PORT: String(await freePort()) }),
   });
   onTestFinished(() => terminal.kill('SIGKILL').then(() => undefined));

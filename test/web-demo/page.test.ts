@@ -63,6 +63,7 @@ describe('the status of a message', () => {
       sentenceOf(answer, { ...run, state: 'failed', error: { code: 'x', message: 'broke off', retryable: true } }),
     ).toBe('Failed: broke off');
     expect(sentenceOf(prompt, { ...unstarted, ahead: 2 })).toBe('Waiting, 2 before it');
+    expect(sentenceOf(prompt, { ...unstarted, ahead: 2, paused: true })).toContain('paused');
     expect(sentenceOf(answer, { ...run, state: 'completed' })).toBeUndefined();
   });
 

@@ -19,6 +19,7 @@ export function sentenceOf(message: Message, run: Run | undefined): string | und
     case 'unsent':
       return `Not sent: ${message.error?.message ?? 'no answer from the server'}.`;
     case 'queued':
+      if (run?.paused === true) return 'Waiting: the operator has paused it';
       return run?.ahead === undefined || run.ahead === 0 ? 'Waiting for its turn' : `Waiting, ${run.ahead} before it`;
     case 'running':
       if (run?.cancelling === true) return 'Stopping…';
