@@ -11,6 +11,7 @@ import type { Accounts } from '../../accounts.ts';
 import type { DiskReserve } from '../disk/disk-reserve.ts';
 import type { EngineTime } from '../topics/engine-time.ts';
 import type { Expiry } from '../topics/expiry.ts';
+import type { ConsumedFrame, DeliveredFrame } from '../format/frame-codec.ts';
 import { AppendEntry, Settling, type Answered, type Done, type Refused, type TopicEvents } from './append-entry.ts';
 import type { CommitEntry, GroupCommit } from './group-commit.ts';
 import { stagedWrite, type StagedWrite } from './staged-write.ts';
@@ -120,27 +121,12 @@ export class Appender {
 
   /** Takes the name and not the object, for the reason given at `end`. */
   consumed(name: LiteTopicName, group: string, epoch: string, next: number): Promise<void> {
-    return this.#reserve.use(() => this.#consumed(name, group, epoch, next));
-  }
-
-  #consumed(name: LiteTopicName, group: string, epoch: string, next: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#commit.check();
-      const topic = this.#table.find(name);
-      const version = topic?.pending;
-      if (topic === undefined || version?.state.epoch !== epoch) {
-        resolve();
-        return;
-      }
-      topic.waiting += 1;
-      const frame = { kind: 'consumed', group, topic: name, epoch: version.base, next } as const;
-      this.#commit.add(
-        frame,
-        this.#entry([topic], { resolve, reject }, () => {
-          if (topic.visible?.base === version.base) setConsumed(topic, group, next);
-        }),
-      );
-    });
+    return this.#reserve.use(() =>
+      this.#noteProgress(name, epoch, (topic, base) => ({
+        frame: { kind: 'consumed', group, topic: name, epoch: base, next },
+        apply: () => setConsumed(topic, group, next),
+      })),
+    );
   }
 
   /** Notes how often the group was handed a record that it has not consumed. The frame comes before that of every
@@ -148,10 +134,19 @@ export class Appender {
    *  would take some of the reserve every second, and removals need the reserve. Takes the name and not the object,
    *  for the reason given at `end`. */
   delivered(name: LiteTopicName, group: string, epoch: string, delivered: Delivered): Promise<void> {
-    return this.#reserve.isWhole ? this.#delivered(name, group, epoch, delivered) : Promise.resolve();
+    if (!this.#reserve.isWhole) return Promise.resolve();
+    return this.#noteProgress(name, epoch, (topic, base) => ({
+      frame: { kind: 'delivered', group, topic: name, epoch: base, ...delivered },
+      apply: () => setDelivered(topic, group, delivered),
+    }));
   }
 
-  #delivered(name: LiteTopicName, group: string, epoch: string, delivered: Delivered): Promise<void> {
+  /** No effect if the topic is in another epoch. */
+  #noteProgress(
+    name: LiteTopicName,
+    epoch: string,
+    noteFor: (topic: Topic, base: string) => { frame: ConsumedFrame | DeliveredFrame; apply: () => void },
+  ): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#commit.check();
       const topic = this.#table.find(name);
@@ -161,10 +156,11 @@ export class Appender {
         return;
       }
       topic.waiting += 1;
+      const { frame, apply } = noteFor(topic, version.base);
       this.#commit.add(
-        { kind: 'delivered', group, topic: name, epoch: version.base, ...delivered },
+        frame,
         this.#entry([topic], { resolve, reject }, () => {
-          if (topic.visible?.base === version.base) setDelivered(topic, group, delivered);
+          if (topic.visible?.base === version.base) apply();
         }),
       );
     });
