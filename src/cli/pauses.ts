@@ -1,6 +1,7 @@
 // `holdline pause`, `resume` and `pauses`: what an operator has paused. Works through the running server, or on the
 // storage itself where no server runs; then it holds from the next start on.
 import { systemClock } from '../base/clock.ts';
+import { parseLiteTopicName } from '../broker/lite-topic.ts';
 import { Pauses, pauseTarget, type PauseKind } from '../session/stores/pauses.ts';
 import type { TopicStore } from './admin/admin-protocol.ts';
 import { UsageError } from './config/environment.ts';
@@ -25,8 +26,16 @@ export async function setPause(
   const target = pauseTarget(kind, choice[kind] ?? '');
   if (target === undefined)
     throw new UsageError(kind === 'topic' ? 'not the topic of a chat' : `not the name of a ${kind}`);
+  if (isPaused && kind === 'topic') await mustBeThere(store, target.name);
   const isChanged = await new Pauses({ broker: store, clock: systemClock }).set(target, isPaused);
   output.line(`${kind} ${target.name} is ${isPaused ? 'paused' : 'not paused'}${isChanged ? '' : ', as before'}`);
+}
+
+/** A name without its user, as a client writes it, is no topic: the pause would hold nothing. */
+async function mustBeThere(store: TopicStore, name: string): Promise<void> {
+  const [info] = await store.describe([parseLiteTopicName(name)]);
+  if (info === undefined)
+    throw new UsageError(`there is no topic ${name}: holdline topics ls prints the names of all chats`);
 }
 
 export async function listPauses(store: TopicStore, output: Output): Promise<void> {

@@ -47,6 +47,21 @@ async function prompt(h: Harness, sessionId: string, tenant = 'default'): Promis
 
 const admin = (h: Harness, tenant = 'default'): string => h.bearer('op', { scope: 'admin', tenant });
 
+/** A node on the storage of this broker, and each list of pauses that it was given. */
+function otherNode(broker: MemoryBroker, clock: ManualClock) {
+  const applied: (readonly string[])[] = [];
+  const node = Object.assign(makeBroker(clock), {
+    describe: broker.describe.bind(broker),
+    read: broker.read.bind(broker),
+    append: broker.append.bind(broker),
+    setPaused: async (paused: Paused) => {
+      applied.push(paused.names);
+      return paused;
+    },
+  });
+  return { node, applied };
+}
+
 describe('a pause', () => {
   it('lets prompts of a tenant wait, shows it to their readers, and ends', async () => {
     const { h, rig, port } = await start();
@@ -97,31 +112,12 @@ describe('a pause', () => {
     const clock = new ManualClock();
     const broker = makeBroker(clock);
     await new Pauses({ broker, clock }).set({ kind: 'agent', name: 'poet' }, true);
-    const applied: (readonly string[])[] = [];
-    const other = new Pauses({
-      clock,
-      broker: {
-        describe: (names) => broker.describe(names),
-        read: (topic, from) => broker.read(topic, from),
-        append: (writes) => broker.append(writes),
-        setPaused: async (paused) => {
-          applied.push(paused.names);
-          return paused;
-        },
-      },
-    });
+    const { node, applied } = otherNode(broker, clock);
+    const other = new Pauses({ clock, broker: node });
     await other.start();
     expect(applied).toEqual([['agent poet']]);
     // A gateway gives the list to the broker before it serves.
-    const given = Object.assign(makeBroker(clock), {
-      describe: broker.describe.bind(broker),
-      read: broker.read.bind(broker),
-      setPaused: async (paused: Paused) => {
-        applied.push(paused.names);
-        return paused;
-      },
-    });
-    await (await startHarness({ broker: given, clock })).listen();
+    await (await startHarness({ broker: node, clock })).listen();
     expect(applied).toEqual([['agent poet'], ['agent poet']]);
     applied.splice(0, 1);
     await new Pauses({ broker, clock }).set({ kind: 'agent', name: 'poet' }, false);
@@ -222,20 +218,11 @@ describe('a start', () => {
       const clock = new ManualClock();
       const broker = makeBroker(clock);
       await new Pauses({ broker, clock }).set({ kind: 'agent', name: 'poet' }, true);
-      const applied: (readonly string[])[] = [];
-      const refused = () => Promise.reject(new BrokerError(code, 'not now'));
-      const given = Object.assign(makeBroker(clock), {
-        describe: broker.describe.bind(broker),
-        read: broker.read.bind(broker),
-        setPaused: async (paused: Paused) => {
-          applied.push(paused.names);
-          return paused;
-        },
-        [operation]: refused,
-      });
-      await startHarness({ broker: given, clock });
+      const { node, applied } = otherNode(broker, clock);
+      Object.assign(node, { [operation]: () => Promise.reject(new BrokerError(code, 'not now')) });
+      await startHarness({ broker: node, clock });
       expect(applied.flat()).toEqual([]);
-      Object.assign(given, { [operation]: broker[operation].bind(broker) });
+      Object.assign(node, { [operation]: broker[operation].bind(broker) });
       await clock.advance(code === 'corrupt' ? PAUSES_LOOK_MS : PAUSES_RETRY_MS);
       await eventually(() => applied.at(-1)?.length === 1);
     }

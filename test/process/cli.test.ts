@@ -255,6 +255,9 @@ describe('holdline topics', () => {
     await server.kill('SIGKILL');
     expect((await run(['pauses'], env)).stdout).toContain(`topic\t${keptTopic}\tsince 2`);
     expect((await run(['resume', '--topic', keptTopic], env)).stdout).toBe(`topic ${keptTopic} is not paused\n`);
+    expect(await run(['pause', '--topic', 'chat/nobody'], env)).toEqual(
+      refusal('there is no topic chat/nobody: holdline topics ls prints the names of all chats'),
+    );
     expect(await run(['resume'], env)).toEqual(refusal('name one of --agent, --tenant and --topic'));
 
     const ls = await run(['topics', 'ls', 'chat/*'], env);
