@@ -16,14 +16,14 @@ const COMPILER_STATE = `${STATE}/compiler.json`;
 /** As `engines` of package.json says. */
 const NODE_MIN = /** @type {const} */ ([20, 20]);
 /** A new version of a tool may build something else from the same sources. */
-const COMMON_INPUTS = ['package.json', 'package-lock.json', 'tsconfig.json', 'scripts/build.js'];
+const COMMON_INPUTS = ['package.json', 'package-lock.json', 'tsconfig.json', 'scripts/build.js', 'scripts/bundle.js'];
 
 /**
  * @typedef {object} Part
  * @property {string} name
  * @property {readonly string[]} inputs files, and folders with everything in them
  * @property {() => readonly string[]} outputs
- * @property {readonly string[]} command a tool of node_modules and its arguments
+ * @property {readonly (readonly string[])[]} commands each a script and its arguments; they run at the same time
  * @property {() => void} tidy removes what a deleted source left, once its part is built
  */
 
@@ -33,14 +33,20 @@ const PARTS = [
     name: 'code',
     inputs: [...COMMON_INPUTS, 'tsconfig.build.json', 'src'],
     outputs: () => filesIn('dist').filter((path) => !path.startsWith(`${PAGE}/`) && !path.startsWith(`${STATE}/`)),
-    command: ['typescript/bin/tsc', '-p', 'tsconfig.build.json', '--incremental', '--tsBuildInfoFile', COMPILER_STATE],
+    commands: [
+      [
+        ...['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json', '--emitDeclarationOnly'],
+        ...['--incremental', '--tsBuildInfoFile', COMPILER_STATE],
+      ],
+      ['scripts/bundle.js'],
+    ],
     tidy: finishCode,
   },
   {
     name: 'page',
     inputs: [...COMMON_INPUTS, 'web-demo', 'src/client'],
     outputs: () => filesIn(PAGE),
-    command: ['vite/bin/vite.js', 'build', 'web-demo', '--logLevel', 'warn'],
+    commands: [['node_modules/vite/bin/vite.js', 'build', 'web-demo', '--logLevel', 'warn']],
     tidy: () => undefined,
   },
 ];
@@ -88,8 +94,8 @@ async function buildPart(part, inputs) {
   rmSync(join(root, stampOf(part)), { force: true });
   // The compiler writes only what changed by its own notes, and would not bring back an output that is missing.
   if (stamp === undefined || !stamp.endsWith(outputsDigest(part))) rmSync(join(root, COMPILER_STATE), { force: true });
-  const [tool = '', ...args] = part.command;
-  if (!(await run([join(root, 'node_modules', tool), ...args]))) return false;
+  const ran = await Promise.all(part.commands.map(async (command) => run(command)));
+  if (ran.includes(false)) return false;
   part.tidy();
   writeFileSync(join(root, stampOf(part)), stampText(inputs, part));
   return true;
@@ -134,16 +140,16 @@ function filesIn(path) {
 }
 
 function finishCode() {
-  removeLeftovers();
+  removeLeftTypes();
   // npm makes a command executable only when it first links the package: after another build, npx could not start it.
   chmodSync(join(root, 'dist/main.js'), 0o755);
 }
 
-/** The compiler leaves the outputs of sources that are gone. */
-function removeLeftovers() {
+/** The compiler leaves the types of sources that are gone. */
+function removeLeftTypes() {
   const sources = new Set(filesIn('src').map((path) => path.replace(/^src\//, 'dist/').replace(/\.(ts|js)$/, '')));
   for (const path of PARTS[0]?.outputs() ?? []) {
-    if (!sources.has(path.replace(/(\.d\.ts|\.js\.map|\.js)$/, ''))) rmSync(join(root, path));
+    if (path.endsWith('.d.ts') && !sources.has(path.slice(0, -'.d.ts'.length))) rmSync(join(root, path));
   }
 }
 

@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { Child, childEnv } from '../support/child.ts';
 import { timeLimit } from '../support/slowness.ts';
@@ -22,6 +22,13 @@ import { timeLimit } from '../support/slowness.ts';
 vi.setConfig({ testTimeout: timeLimit(120_000) });
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const OTHER_ENTRIES = [
+  'sdk/create-worker.ts',
+  'sdk/threads/agent-threads.ts',
+  'sdk/threads/thread-main.ts',
+  'broker/log/topics/index-thread.js',
+  'broker/log/topics/index-walk.js',
+];
 const UP_TO_DATE = ['holdline: the build is up to date'];
 const building = (parts: string): string[] => [`holdline: building what changed: ${parts}`];
 
@@ -35,6 +42,7 @@ class SmallProject {
       'package-lock.json',
       'tsconfig.build.json',
       'scripts/build.js',
+      'scripts/bundle.js',
       'web-demo/vite.config.ts',
     ]) {
       cpSync(join(ROOT, file), this.path(file));
@@ -57,6 +65,7 @@ class SmallProject {
     this.write('src/main.ts', "import { one } from './one.ts';\nexport const two = one + 1;\n");
     this.write('src/one.ts', 'export const one = 1;\n');
     this.write('src/client/chat-client.ts', 'export const name = "client";\n');
+    for (const entry of OTHER_ENTRIES) this.write(`src/${entry}`, 'export const three = 3;\n');
     this.write('web-demo/index.html', '<script type="module" src="./main.ts"></script>\n');
     this.write('web-demo/main.ts', "import { name } from '../src/client/chat-client.ts';\ndocument.title = name;\n");
   }
@@ -124,26 +133,48 @@ it('makes an executable of the main file, also where an earlier one was removed'
   expect(statSync(project.path('dist/main.js')).mode & 0o777).toBe(0o755);
 });
 
-it('keeps what a source in plain JavaScript became', async () => {
+it('makes a file of each entry, with the code that entries share beside them', async () => {
   const project = new SmallProject().install();
-  project.write('src/thread.js', 'export const three = 3;\n');
+  const shared =
+    "import { one } from '../one.ts';\nexport const place = new URL('./beside.txt', import.meta.url).href + one;\n";
+  project.write('src/deep/place.ts', shared);
+  project.write('src/main.ts', "import { place } from './deep/place.ts';\nconsole.log(place);\n");
+  project.write('src/client/chat-client.ts', "export { place, place as name } from '../deep/place.ts';\n");
   await project.build();
-  expect(existsSync(project.path('dist/thread.js'))).toBe(true);
+  for (const entry of OTHER_ENTRIES) expect(existsSync(project.path(`dist/${entry.replace(/ts$/, 'js')}`))).toBe(true);
+  expect(existsSync(project.path('dist/deep/place.js'))).toBe(false);
+  const child = new Child(process.execPath, [project.path('dist/main.js')], { env: childEnv() });
+  await child.exited;
+  // A module keeps its own place, from which it finds other files.
+  expect(child.stdout.trim()).toBe(`${pathToFileURL(project.path('dist/deep/beside.txt')).href}1`);
+});
+
+it('refuses a module that would lose its own place', async () => {
+  const project = new SmallProject().install();
+  project.write('src/client/chat-client.ts', 'export const name = import.meta.url;\n');
+  const { code, lines } = await project.build();
+  expect(code).toBe(1);
+  expect(lines.join('\n')).toContain('src/client/chat-client.ts uses import.meta.url');
 });
 
 it('restores a missing output, and removes the outputs of a removed source', async () => {
   const project = new SmallProject().install();
   await project.build();
-  rmSync(project.path('dist/one.js'));
-  expect(await project.build()).toEqual({ code: 0, lines: building('code') });
-  expect(existsSync(project.path('dist/one.js'))).toBe(true);
+  for (const output of ['dist/one.d.ts', 'dist/sdk/create-worker.js']) {
+    rmSync(project.path(output));
+    expect(await project.build()).toEqual({ code: 0, lines: building('code') });
+    expect(existsSync(project.path(output))).toBe(true);
+  }
   rmSync(project.path('dist/web-demo'), { recursive: true });
   expect(await project.build()).toEqual({ code: 0, lines: building('page') });
   rmSync(project.path('src/one.ts'));
+  for (const left of ['dist/chunk-OLD.js', 'dist/chunk-OLD.js.map']) project.write(left, '');
   project.write('src/main.ts', 'export const two = 2;\n');
   expect(await project.build()).toEqual({ code: 0, lines: building('code') });
   expect(
-    ['dist/main.js', 'dist/one.js', 'dist/one.d.ts', 'dist/one.js.map'].map((file) => existsSync(project.path(file))),
+    ['dist/main.js', 'dist/one.d.ts', 'dist/chunk-OLD.js', 'dist/chunk-OLD.js.map'].map((file) =>
+      existsSync(project.path(file)),
+    ),
   ).toEqual([true, false, false, false]);
   expect(await project.build()).toEqual({ code: 0, lines: UP_TO_DATE });
 });

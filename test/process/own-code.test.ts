@@ -1,11 +1,12 @@
 // Agents with code of their own, in a server as its users run it. An error that the code does not handle ends the run
 // that caused it, and the log names the agent; the server and all other runs continue.
-import { cpSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { pathToFileURL } from 'node:url';
+import { transformSync } from 'esbuild';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createChatClient } from '../../src/client/chat-client.ts';
 import { agentsFolder, writeAgents } from '../support/agents-folder.ts';
@@ -18,7 +19,6 @@ import { follow, post, startedServer } from './started-server.ts';
 // On a busy machine a process takes longer to start.
 vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });
 
-const DIST = fileURLToPath(new URL('../../dist', import.meta.url));
 /** Text of a prompt, which no log line above the level debug may contain. */
 const WORDS = 'words of a prompt';
 const UNTIL_STOPPED = 'await new Promise((resolve) => signal.addEventListener("abort", resolve));';
@@ -39,9 +39,15 @@ const MODULES: Readonly<Record<string, string>> = {
   chooses: `export async function agent(chat) { await chat.ask("late", chat.prompt, { model: "other" }); }`,
 };
 
+/** One source as a module of its own. The build has no file for each source. */
+function compiled(source: string): string {
+  const text = readFileSync(new URL(`../../src/${source}`, import.meta.url), 'utf8');
+  return transformSync(text, { loader: 'ts', format: 'esm' }).code;
+}
+
 function agentsFile(more: Readonly<Record<string, unknown>> = {}): string {
   const folder = agentsFolder(Object.fromEntries(Object.entries(MODULES).map(([name, text]) => [`${name}.js`, text])));
-  cpSync(join(DIST, 'worker/agent-error.js'), join(folder, 'another-copy.js'));
+  writeFileSync(join(folder, 'another-copy.js'), compiled('worker/agent-error.ts'));
   const own = Object.keys(MODULES).map((name) => [name, { handler: `./${name}.js` }] as const);
   return writeAgents(folder, { ...Object.fromEntries(own), ...more });
 }
@@ -104,9 +110,8 @@ describe('an error that the code of an agent does not handle', () => {
   });
 
   it('ends the process when it comes from no agent', async () => {
-    const script = (
-      event: string,
-    ): string => `import { watchStrays } from ${JSON.stringify(join(DIST, 'sdk/agent-scope.js'))};
+    const scope = pathToFileURL(join(agentsFolder({ 'scope.mjs': compiled('sdk/agent-scope.ts') }), 'scope.mjs')).href;
+    const script = (event: string): string => `import { watchStrays } from ${JSON.stringify(scope)};
       const stop = watchStrays(); watchStrays()(); ${event}; setTimeout(() => console.log('still there'), 500);`;
     for (const event of ['Promise.reject(new Error("mine"))', 'setTimeout(() => { throw new Error("mine"); }, 1)']) {
       const child = new Child(process.execPath, ['--input-type=module', '-e', script(event)], { env: childEnv() });
