@@ -3,7 +3,8 @@
 // is refused, the slots are never exceeded, every tenant receives its fair share of tokens at every second, a prompt
 // of high priority waits for at most the turn of one slot, users see their queue position, and every prompt is
 // answered once. The model server counts, not the product. The rules are in scenarios/burst-verdict.ts.
-//   npm run build && node --import tsx load/burst.ts [tenants=1000] [seconds=60] [engine=embedded]
+//   npm run build && node --import tsx load/burst.ts [tenants=1000] [seconds=60] [engine=embedded] [workers=1]
+// On Redis, the workers share the slots, in processes of their own.
 import { loadavg } from 'node:os';
 import { BurstCrowd } from './scenarios/burst-crowd.ts';
 import { judgeBurst, type BurstFigures, type BurstSecond } from './scenarios/burst-verdict.ts';
@@ -16,6 +17,8 @@ export interface BurstPlan {
   readonly tenants: number;
   readonly seconds: number;
   readonly engine: Engine;
+  /** Processes that share the slots, with Redis. */
+  readonly workers: number;
   readonly slots: number;
   /** Of one slot, a second. */
   readonly tokensPerSecond: number;
@@ -37,8 +40,14 @@ const DRAIN_TOKENS_PER_SECOND = 100_000;
 
 export async function burst(plan: BurstPlan): Promise<BurstFigures> {
   const model = await ModelServer.start(plan.tokensPerSecond);
-  const agents = agentsFile({ default: { url: model.baseUrl, model: 'counted', concurrency: plan.slots } });
-  const holdline = await Deployment.start({ engine: plan.engine, env: { HOLDLINE_AGENTS: agents } });
+  const agents = agentsFile({
+    default: { url: model.baseUrl, model: 'counted', concurrency: plan.slots / plan.workers },
+  });
+  const holdline = await Deployment.start({
+    engine: plan.engine,
+    workers: plan.workers,
+    env: { HOLDLINE_AGENTS: agents },
+  });
   const crowd = new BurstCrowd(plan, holdline);
   try {
     await crowd.warmUp(model);
@@ -79,11 +88,12 @@ function pause(ms: number): Promise<void> {
 }
 
 if (import.meta.filename === process.argv[1]) {
-  const [tenants = '1000', seconds = '60', engine = 'embedded'] = process.argv.slice(2);
+  const [tenants = '1000', seconds = '60', engine = 'embedded', workers = '1'] = process.argv.slice(2);
   const plan: BurstPlan = {
     tenants: Number(tenants),
     seconds: Number(seconds),
     engine: engine === 'redis' ? 'redis' : 'embedded',
+    workers: Number(workers),
     slots: SLOTS,
     tokensPerSecond: TOKENS_PER_SECOND,
     answerTokens: ANSWER_TOKENS,

@@ -7,11 +7,14 @@ import { timeLimit } from '../support/slowness.ts';
 // On a busy machine a process takes longer to start.
 vi.setConfig({ testTimeout: timeLimit(90_000) });
 
-it.each(['embedded', 'redis'] as const)(
-  'a burst of many tenants › is refused nowhere, shared fairly in tokens, and answered once: %s',
-  async (engine) => {
+it.each([
+  ['embedded', 1],
+  ['redis', 2],
+] as const)(
+  'a burst of many tenants › is refused nowhere, shared fairly in tokens, and answered once: %s, %i workers',
+  async (engine, workers) => {
     const plan = { tenants: 24, seconds: 3, slots: 8, tokensPerSecond: 400, answerTokens: 16, overload: 2 } as const;
-    const figures = await burst({ ...plan, engine, judgesTime: false });
+    const figures = await burst({ ...plan, engine, workers, judgesTime: false });
     expect(figures.broken, JSON.stringify(figures)).toEqual([]);
     expect(figures.answered).toBe(figures.prompts);
     expect(figures.high.prompts).toBeGreaterThan(0);

@@ -14,7 +14,7 @@ import { about, RECHECK_MS } from '../connection/jitter.ts';
 import type { RedisKeys } from '../keys.ts';
 import type { GroupQueue, Taken } from './group-queue.ts';
 import { GroupConsumers, type Consumer } from './group-consumers.ts';
-import type { Batch, GroupSchedule, Picked } from '../schedule/group-schedule.ts';
+import type { Batch, Entry, GroupSchedule, Picked } from '../schedule/group-schedule.ts';
 import { HeldLeases, type Held } from './held-leases.ts';
 import { readLeased } from './leased-record.ts';
 import type { Found } from './leased-record.ts';
@@ -224,9 +224,9 @@ export class RedisGroup {
       const batches = await this.#drain();
       const consumers = this.#consumers.wanting();
       const leaseMs = consumers.reduce((ms, { options }) => Math.max(ms, options.visibilityMs), 0);
-      const { picked, stale } = await this.#schedule.step(consumers.length, batches, { leaseMs });
+      const { picked, entries } = await this.#schedule.step(consumers.length, batches, { leaseMs });
       this.#mayHaveMore = picked.length === consumers.length;
-      for (const [i, cursor] of stale.entries()) this.#entered(batches[i], cursor);
+      for (const [i, entry] of entries.entries()) this.#entered(batches[i], entry);
       const seats = picked.flatMap((one, i) => {
         const consumer = consumers[i];
         return consumer === undefined
@@ -272,12 +272,11 @@ export class RedisGroup {
     return batches;
   }
 
-  /** What was drained is in the schedule, by this node or by another. */
-  #entered(batch: Batch | undefined, cursor: string | undefined): void {
+  #entered(batch: Batch | undefined, { cursor, isRefused }: Entry): void {
     const partition = batch && this.#partitions[batch.partition];
-    if (batch === undefined || partition === undefined) return;
-    partition.cursor = cursor ?? batch.drained.to;
-    if (cursor !== undefined) partition.recheck();
+    if (partition === undefined) return;
+    partition.cursor = cursor;
+    if (isRefused) partition.recheck();
   }
 
   /** Leases what was picked, and delivers it in the order in which it was picked. */

@@ -59,10 +59,18 @@ interface StepOptions {
   readonly leaseMs?: number;
 }
 
+/** What became of a batch. */
+export interface Entry {
+  /** Up to where the partition has been entered now, by this node or another. */
+  readonly cursor: string;
+  /** Nothing was entered, because topics may be between the cursor and the batch: drain again from the cursor. */
+  readonly isRefused: boolean;
+}
+
 export interface Step {
   readonly picked: readonly Picked[];
-  /** For each batch: the cursor if another node has entered the partition meanwhile, so that this batch was ignored. */
-  readonly stale: readonly (string | undefined)[];
+  /** For each batch, in their order. */
+  readonly entries: readonly Entry[];
   /** Up to where each partition has been entered; empty unless it was asked for. */
   readonly cursors: ReadonlyMap<number, string>;
   /** Groups with tickets whose time is up; empty unless it was asked for. */
@@ -136,7 +144,7 @@ export class GroupSchedule {
 
   /** Reports, enters the batches, and picks topics. @throws what `run` throws; what was picked then is due again */
   async step(pick: number, batches: readonly Batch[], options: StepOptions = {}): Promise<Step> {
-    const stale: (string | undefined)[] = [];
+    const entries: Entry[] = [];
     let left = batches;
     for (;;) {
       let topics = 0;
@@ -148,8 +156,8 @@ export class GroupSchedule {
       }
       const isLast = count === left.length;
       const step = await this.#step(isLast ? pick : 0, left.slice(0, count), isLast ? options : {});
-      for (const cursor of step.stale) stale.push(cursor);
-      if (isLast) return { ...step, stale };
+      for (const entry of step.entries) entries.push(entry);
+      if (isLast) return { ...step, entries };
       left = left.slice(count);
     }
   }
@@ -212,12 +220,12 @@ export class GroupSchedule {
     // What is noted during the call counts after it.
     this.#dueAt = Infinity;
     try {
-      const [due, stale, cursors, picked, overdue] = listOf(await this.#commands.run(STEP, this.#place, args));
+      const [due, entries, cursors, picked, overdue] = listOf(await this.#commands.run(STEP, this.#place, args));
       const dueIn = numberOf(due);
       if (dueIn >= 0) this.#dueAt = Math.min(this.#dueAt, sentAt + dueIn);
       return {
         picked: pairsOf(picked).map(([topic, ticket]) => ({ topic: parseLiteTopicName(topic), ticket })),
-        stale: listOf(stale).map((cursor) => (cursor === null ? undefined : String(cursor))),
+        entries: pairsOf(entries).map(([cursor, refused]) => ({ cursor, isRefused: refused === '1' })),
         cursors: new Map(pairsOf(cursors).map(([partition, cursor]) => [Number(partition), cursor])),
         overdue: listOf(overdue).map(String),
       };

@@ -15,17 +15,35 @@ const FLOWS_SAMPLED_MAX = 4096;
  *     leased <ticket> <ms until the lease ends> <tokens so far, or '' for none>
  *     enter <partition> <cursor from> <cursor to> <n> and n times <topic> <class> <turn> <flow> <policies of its parts>
  *   → {ms until a ticket or a limit is due or -1,
- *      {for each enter: the cursor, if that was not <cursor from> and so nothing was entered, else false},
+ *      {for each enter: the cursor that holds now, and 1 if nothing was entered, as topics may be before the batch},
  *      {partition, cursor, …}, {topic, ticket, …}, {group with tickets whose time is up, …}}
- * Sending a step again changes nothing twice: a ticket is settled once, and a cursor is moved once. The tickets of
- * picks whose answer was lost run out.
+ * Sending a step again changes nothing twice: a ticket is settled once, and a topic is entered once for each turn. The
+ * tickets of picks whose answer was lost run out.
  */
 export const STEP = redisScript(
   'schedule-step',
   `${SCHEDULE_LUA}
 -- A full server runs a script whose first write deletes. (There is no key of this name.)
 redis.call('DEL', part)
-local picks, stale, found, overdue, entered, at = {}, {}, {}, {}, {}, 9
+local picks, answers, found, overdue, entered, at = {}, {}, {}, {}, {}, 9
+local function turns_of(cursor)
+  local era, high, normal, low = string.match(cursor, '^(%S+) (%S+) (%S+) (%S+)$')
+  return era, {high or '0', normal or '0', low or '0'}
+end
+-- The cursor after a drain, and for each class the turn behind which its topics are new: another node may have entered
+-- the first of them. Nil if topics may lie between the cursor and the drain.
+local function join(cursor, from, to)
+  if cursor == from then return to, {} end
+  local era, held = turns_of(cursor)
+  local era_from, begins = turns_of(from)
+  local era_to, ends = turns_of(to)
+  if era ~= era_to then return nil end
+  for i, turn in ipairs(held) do
+    if era_from == era and tonumber(begins[i]) > tonumber(turn) then return nil end
+    if tonumber(ends[i]) < tonumber(turn) then ends[i] = turn end
+  end
+  return era .. ' ' .. table.concat(ends, ' '), {high = tonumber(held[1]), normal = tonumber(held[2]), low = tonumber(held[3])}
+end
 unpark_due()
 while at <= #ARGV do
   local what = ARGV[at]
@@ -38,10 +56,14 @@ while at <= #ARGV do
   else
     local partition, from, count = ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 4])
     local cursor = redis.call('HGET', cursors, partition) or ''
-    stale[#stale + 1] = cursor ~= from and cursor
-    if cursor == from then
-      redis.call('HSET', cursors, partition, ARGV[at + 3])
-      for i = at + 5, at + 4 + 5 * count, 5 do entered[#entered + 1] = {ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]} end
+    local joined, known = join(cursor, from, ARGV[at + 3])
+    answers[#answers + 1] = joined or cursor
+    answers[#answers + 1] = joined and 0 or 1
+    if joined then
+      redis.call('HSET', cursors, partition, joined)
+      for i = at + 5, at + 4 + 5 * count, 5 do
+        if tonumber(ARGV[i + 2]) > (known[ARGV[i + 1]] or -1) then entered[#entered + 1] = {ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]} end
+      end
     end
     at = at + 5 + 5 * count
   end
@@ -60,7 +82,7 @@ local due, parked_due = save(), parked_ms()
 if ARGV[7] == '1' then found, overdue = redis.call('HGETALL', cursors), overdue_groups() end
 due = due and math.max(0, due - now) or -1
 if due < 0 or parked_due >= 0 and parked_due < due then due = parked_due end
-return {due, stale, found, picks, overdue}
+return {due, answers, found, picks, overdue}
 `,
   { allowsFull: true },
 );

@@ -54,8 +54,8 @@ export class RedisSchedule {
     const to = `era ${(this.#turn += 1)} 0 0`;
     const waiting = [{ topic, priority, turn: String(this.#turn) }];
     const drained = { from: this.#cursor, to, waiting, more: false, dueIn: undefined };
-    const { stale } = await this.schedule.step(0, [{ partition: 0, drained }]);
-    if (stale[0] !== undefined) throw new Error('another one has entered the partition');
+    const { entries } = await this.schedule.step(0, [{ partition: 0, drained }]);
+    if (entries[0]?.cursor !== to) throw new Error('another one has entered the partition');
     this.#cursor = to;
   }
 

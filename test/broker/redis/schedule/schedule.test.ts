@@ -209,13 +209,36 @@ describe('the schedule in Redis', () => {
     expect(await ours.take()).toBeUndefined();
   });
 
-  test('enters what two nodes drained once, and tells the second where to go on', async () => {
+  test('enters once what two nodes drained, and the rest at once', async () => {
     const ours = new RedisSchedule(redis, { flowOf, policyOf });
-    const waiting = [{ topic: topicName('q/f0-1'), priority: 'normal' as const, turn: '1' }];
-    const drained = { from: '', to: 'era 0 1 0', waiting, more: false, dueIn: undefined };
-    expect((await ours.schedule.step(1, [{ partition: 0, drained }])).picked).toHaveLength(1);
-    const second = await ours.schedule.step(1, [{ partition: 0, drained }], { wantsCursors: true });
-    expect(second).toMatchObject({ picked: [], stale: ['era 0 1 0'], cursors: new Map([[0, 'era 0 1 0']]) });
+    const waiting = (name: string, priority: Priority, turn: string) => ({ topic: topicName(name), priority, turn });
+    const one = waiting('q/f0-1', 'normal', '1');
+    const first = { from: '', to: 'era 0 1 0', waiting: [one], more: false, dueIn: undefined };
+    expect((await ours.schedule.step(1, [{ partition: 0, drained: first }])).picked).toHaveLength(1);
+    // The second node has drained from the start too, and has found more.
+    const rest = [waiting('q/f0-2', 'normal', '2'), waiting('q/f1-1', 'high', '3')];
+    const second = { ...first, to: 'era 3 2 0', waiting: [...rest.slice(1), one, ...rest.slice(0, 1)] };
+    const { picked, entries } = await ours.schedule.step(3, [{ partition: 0, drained: second }]);
+    expect(picked.map(({ topic }) => topic)).toEqual(['q/f1-1', 'q/f0-2']);
+    expect(entries).toEqual([{ cursor: 'era 3 2 0', isRefused: false }]);
+    // A drain that is older than the cursor moves it nowhere.
+    const late = await ours.schedule.step(1, [{ partition: 0, drained: first }], { wantsCursors: true });
+    expect(late).toMatchObject({ picked: [], entries: [{ cursor: 'era 3 2 0', isRefused: false }] });
+    expect(late.cursors).toEqual(new Map([[0, 'era 3 2 0']]));
+  });
+
+  test.each([
+    ['behind a later cursor', 'era 0 5 0', 'era 0 6 0'],
+    ['of another era', 'other 0 0 0', 'other 0 6 0'],
+  ])('refuses a drain %s than the one of the schedule, and names its own', async (_, from, to) => {
+    const ours = new RedisSchedule(redis, { flowOf, policyOf });
+    const drained = { waiting: [], more: false, dueIn: undefined };
+    await ours.schedule.step(0, [{ partition: 0, drained: { ...drained, from: '', to: 'era 0 1 0' } }]);
+    const waiting = [{ topic: topicName('q/f0-1'), priority: 'normal' as const, turn: '6' }];
+    const { picked, entries } = await ours.schedule.step(1, [
+      { partition: 0, drained: { ...drained, from, to, waiting } },
+    ]);
+    expect({ picked, entries }).toEqual({ picked: [], entries: [{ cursor: 'era 0 1 0', isRefused: true }] });
   });
 
   test('enters many topics in several steps, and picks when all are entered', async () => {
@@ -234,9 +257,9 @@ describe('the schedule in Redis', () => {
         dueIn: undefined,
       },
     }));
-    const { picked, stale } = await ours.schedule.step(3, batches);
+    const { picked, entries } = await ours.schedule.step(3, batches);
     expect(picked.map(({ topic }) => topic)).toEqual(['q/f0-7.0', 'q/f0-7.1', 'q/f0-7.10']);
-    expect(stale).toEqual(batches.map(() => undefined));
+    expect(entries).toEqual(batches.map(() => ({ cursor: 'era 0 1 0', isRefused: false })));
   });
 
   test('forgets a flow that is level with the others, and keeps at most so many that are ahead', async () => {
