@@ -346,6 +346,9 @@ export interface Delivery {
   charge(tokens: number): void;
 }
 
+/** Topics of a group that wait, by priority. */
+export type WaitingCounts = Readonly<Record<Priority, number>>;
+
 /** The flow that pays for a topic's deliveries: a path of names with slashes between them, from the widest to the
  *  narrowest, such as `tenant/user/session`. Turns are shared between the first names, then inside each of them
  *  between the second ones, and so on; topics of one path share its turns. Must always give the same answer for a
@@ -373,6 +376,12 @@ export interface GroupBroker {
    *  A hint only: the queue moves meanwhile, and the count does not foresee the share of a lower priority.
    *  @throws BrokerError invalid-config, unavailable, closed */
   countBefore(group: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, QueuePlace>>;
+
+  /** How many topics wait in each of these groups (at most GROUPS_MAX), in all flows or only in those whose path begins
+   *  with this name. Leaves out topics in flight and given back with a delay; a group that this engine does not know
+   *  has none. On Redis, what came within the last second may be missing. @throws BrokerError invalid-config,
+   *  unavailable, closed */
+  countWaiting(groups: readonly string[], flow?: string): Promise<readonly WaitingCounts[]>;
 
   /** Nothing of these groups and flows is delivered until a list of a higher version leaves them out; it waits, and
    *  deliveries under way continue. Holds on all nodes once it resolves. The caller keeps the list, and gives it again

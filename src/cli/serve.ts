@@ -16,7 +16,7 @@ import { buildHealthApp, type HealthApp } from '../gateway/health-app.ts';
 import type { HttpApp } from '../gateway/http/http-app.ts';
 import type { Metrics } from '../gateway/metrics.ts';
 import { randomId, systemRandom } from '../base/random.ts';
-import { flowPolicies } from '../session/flow-policies.ts';
+import { flowPolicies, waitingLimits } from '../session/flow-policies.ts';
 import { CommandLog, type EndedRun } from '../session/commands/command-log.ts';
 import { RECENT_ADDED_MAX } from '../session/commands/recent-messages.ts';
 import type { Worker } from '../worker/worker.ts';
@@ -261,6 +261,7 @@ function toGatewayConfig(config: Config, ownSecretBytes: Uint8Array | undefined)
     hasProbePort: edge.metricsPort !== undefined,
     sessionTtlMs: config.sessionTtlMs,
     chatLifetimeOf: chatLifetimes(config.sessionTtlMs, config.topics && topicPolicies(config.topics)),
+    waitingMaxOf: waitingLimits(config.tenants ?? new Map()),
     ...(connectionsPerUserMax === undefined ? {} : { connectionsPerUserMax }),
     ...(ticketsPerUserMax === undefined ? {} : { ticketsPerUserMax }),
     ...(subscriptionsPerUserMax === undefined ? {} : { subscriptionsPerUserMax }),

@@ -59,6 +59,7 @@ const SESSION: Record<SessionErrorCode, WireRow> = {
   'queue-full': { status: 429, retryAfterS: 5 },
   'too-many-sessions': { status: 429 },
   'too-many-runs': { status: 429, retryAfterS: 5 },
+  'too-many-waiting': { status: 429, retryAfterS: 5 },
   'attachment-not-found': { status: 404 },
   'attachment-in-use': { status: 409 },
   'too-many-attachments': { status: 413 },
@@ -121,8 +122,9 @@ export function mapError(error: unknown): MappedError {
     };
   }
   if (error instanceof SessionError) {
-    const { code, message, retryable, limit } = error;
-    return mapRow(code, { ...SESSION[code], message, retryable }, limit === undefined ? undefined : { limit });
+    const { code, message, retryable, limit, reached } = error;
+    const details = limit === undefined ? undefined : { ...reached, limit };
+    return mapRow(code, { ...SESSION[code], message, retryable }, details);
   }
   const row = error instanceof BrokerError ? BROKER[error.code] : 'internal';
   if (row === 'internal' || !(error instanceof BrokerError)) return mapError(new GatewayError('internal'));

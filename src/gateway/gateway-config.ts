@@ -4,6 +4,7 @@ import { chatLifetimes, type ChatLifetimeOf } from '../session/chat-lifetime.ts'
 import { hkdfSync, randomBytes } from 'node:crypto';
 import { ATTACHMENT_BYTES_MAX, SESSION_ATTACHMENT_BYTES_MAX } from '../session/attachments/attachments.ts';
 import { CHAT_LIST_MAX } from '../session/stores/chat-list.ts';
+import { WAITING_MAX } from '../session/flow-policies.ts';
 import { SESSION_TTL_MS } from '../session/sessions.ts';
 import type { KnownAgents } from './known-agents.ts';
 
@@ -96,6 +97,8 @@ export interface GatewayConfig {
   readonly sessionsPerUserMax: number;
   /** Runs of one user that are queued or running, on all nodes; 0 for no limit. */
   readonly runsPerUserMax: number;
+  /** Chats of a tenant that may wait for a worker, on all nodes. */
+  readonly waitingMaxOf: (tenant: string) => number;
   readonly framesPerSecond: number;
   readonly framesBurst: number;
   readonly ticketTtlMs: number;
@@ -208,6 +211,7 @@ const DEFAULTS: Omit<GatewayConfig, 'auth'> = {
   ticketsPerUserMax: TICKETS_PER_USER_MAX,
   sessionsPerUserMax: SESSIONS_PER_USER_MAX,
   runsPerUserMax: RUNS_PER_USER_MAX,
+  waitingMaxOf: () => WAITING_MAX,
   framesPerSecond: FRAMES_PER_SECOND,
   framesBurst: FRAMES_BURST,
   ticketTtlMs: TICKET_TTL_MS,

@@ -13,6 +13,7 @@ import { Runs } from '../session/runs.ts';
 import { Sessions } from '../session/sessions.ts';
 import { sessionOf } from '../session/topic-names.ts';
 import { Pauses } from '../session/stores/pauses.ts';
+import { TenantLimit } from '../session/stores/tenant-limit.ts';
 import { UserLimits } from '../session/stores/user-limits.ts';
 import { TopicHub } from '../stream/topic-hub.ts';
 import { Admission } from './limits/admission.ts';
@@ -62,7 +63,7 @@ export function buildParts(deps: PartsDeps) {
     else logger.error({ err: error }, 'gateway work failed');
   };
   const auth = buildAuth(deps);
-  const { runs, branches, ...chats } = buildChats(deps);
+  const { runs, branches, ...chats } = buildChats(deps, onDefect);
   const { attachments } = chats;
   const sweep = new AttachmentSweep({ broker, blobs: broker.blobs, log, attachments, clock, onError: onDefect });
   const readiness = new Readiness(broker);
@@ -117,8 +118,8 @@ export function buildParts(deps: PartsDeps) {
   };
 }
 
-/** The session layer. Sessions, runs and branches share each user's limits. */
-function buildChats({ config, broker, clock, newId, commandLog: log }: PartsDeps) {
+/** The session layer. Sessions, runs and branches share the limits of users and tenants. */
+function buildChats({ config, broker, clock, newId, commandLog: log }: PartsDeps, onError: (error: unknown) => void) {
   const attachments = new Attachments(broker.blobs, log, clock, newId, {
     sessionBytesMax: config.sessionAttachmentBytesMax,
   });
@@ -130,6 +131,7 @@ function buildChats({ config, broker, clock, newId, commandLog: log }: PartsDeps
     sessionsMax: sessionsPerUserMax,
     runsMax: runsPerUserMax,
     chatTtlMs: sessionTtlMs,
+    tenants: new TenantLimit({ broker, clock, maxOf: config.waitingMaxOf, agents: config.agents?.keys(), onError }),
   });
   return {
     attachments,

@@ -94,7 +94,7 @@ export class Branches {
     };
     const admission =
       findRepeat(seen.state, { messageId: answerId, bodyHash }) === undefined
-        ? await this.#limits.enterRun(principal, ref, command.runId)
+        ? await this.#limits.enterRun(principal, ref, command)
         : UNLIMITED;
     const timeOf: TimeOfRun = (run) => this.#time.of(run.times.queued)();
     const regenerated = await admitted([admission], () =>

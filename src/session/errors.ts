@@ -20,6 +20,11 @@ const SESSION_ERRORS = {
     message:
       'this user has as many runs that are queued or running as one user may have: stop one, or wait until one ends',
   },
+  /** A limit of the tenant. */
+  'too-many-waiting': {
+    retryable: true,
+    message: 'as many chats of this tenant wait for a worker as may wait: try again when some have been served',
+  },
   'attachment-not-found': { retryable: false, message: 'no such attachment in this session' },
   /** Only an upload that no prompt names can be removed by itself. */
   'attachment-in-use': { retryable: false, message: 'a message of this session has this attachment' },
@@ -51,6 +56,8 @@ export type SessionErrorCode = keyof typeof SESSION_ERRORS;
 export interface SessionErrorOptions extends ErrorOptions {
   /** The limit that was reached. */
   readonly limit?: number;
+  /** What the limit is on, and how many there are, where it is not one of the user's own. */
+  readonly reached?: { readonly quota: 'waiting'; readonly used: number };
 }
 
 export class SessionError extends Error {
@@ -58,10 +65,12 @@ export class SessionError extends Error {
   readonly code: SessionErrorCode;
   readonly retryable: boolean;
   readonly limit: number | undefined;
+  readonly reached: SessionErrorOptions['reached'];
 
-  constructor(code: SessionErrorCode, { limit, ...options }: SessionErrorOptions = {}) {
+  constructor(code: SessionErrorCode, { limit, reached, ...options }: SessionErrorOptions = {}) {
     super(SESSION_ERRORS[code].message, options);
     this.limit = limit;
+    this.reached = reached;
     this.code = code;
     this.retryable = SESSION_ERRORS[code].retryable;
   }

@@ -11,7 +11,21 @@ export interface TenantPolicy extends FlowPolicy {
   readonly users?: Readonly<Record<string, FlowPolicy>>;
   /** Of each session. */
   readonly session?: FlowPolicy;
+  /** Chats that may wait for a worker at once. Default: WAITING_MAX. */
+  readonly waiting?: number;
 }
+
+/** Chats of one tenant that may wait for a worker. Each takes memory and a place in the schedule. */
+export const WAITING_MAX = 100_000;
+export const WAITING_MAX_MAX = 10_000_000;
+
+/** How many chats of a tenant may wait. */
+export function waitingLimits(tenants: TenantPolicies): (tenant: string) => number {
+  const others = tenants.get(ANY)?.waiting ?? WAITING_MAX;
+  return (tenant) => tenants.get(tenant)?.waiting ?? others;
+}
+
+const ANY = '*';
 
 /** By name. `*` is for every other tenant, and for the fields that a tenant does not name. */
 export type TenantPolicies = ReadonlyMap<string, TenantPolicy>;
@@ -27,7 +41,6 @@ interface FlowRules {
   readonly session: FlowPolicy;
 }
 
-const ANY = '*';
 const NO_POLICY: FlowPolicy = {};
 
 /** An agent's limits hold for prompts and asks together, a tenant's, user's or session's over all agents. Asks count

@@ -120,7 +120,7 @@ export class Runs {
   /** Stores exactly one message and one run per messageId, on however many nodes and however often it is sent. The
    *  first send creates the session.
    *  @throws SessionError not-found, message-not-found, message-conflict, busy, queue-full, too-many-sessions,
-   *  too-many-runs, contended */
+   *  too-many-runs, too-many-waiting, contended */
   async send(principal: Principal, ref: SessionRef, prompt: Prompt): Promise<SentPrompt> {
     for (let attempt = 1; attempt <= SEND_ATTEMPTS_MAX; attempt += 1) {
       const sent = await this.#trySend(principal, ref, prompt);
@@ -156,9 +156,9 @@ export class Runs {
     if (askDepth(ref.sessionId) > 0) return [];
     if (seen !== undefined)
       return findRepeat(requireOwner(principal, seen).state, command) === undefined
-        ? [await this.#limits.enterRun(principal, ref, command.runId)]
+        ? [await this.#limits.enterRun(principal, ref, command)]
         : [];
-    const run = await this.#limits.enterRun(principal, ref, command.runId);
+    const run = await this.#limits.enterRun(principal, ref, command);
     try {
       run.mustFit();
       return [run, await this.#limits.enterSession(principal, ref)];

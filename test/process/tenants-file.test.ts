@@ -24,13 +24,21 @@ describe('the file of tenants', () => {
   it('is read into the policies of tenants and users', () => {
     const content = {
       '*': { user: { weight: 2 }, session: { runsPerSecond: 0.1 } },
-      acme: { weight: 4, concurrent: 50, tokensPerSecond: 20000, tokensBurst: 400000, users: { ann: { weight: 0.5 } } },
+      acme: {
+        weight: 4,
+        waiting: 500,
+        concurrent: 50,
+        tokensPerSecond: 20000,
+        tokensBurst: 400000,
+        users: { ann: { weight: 0.5 } },
+      },
     };
     const { tenants } = readConfig({ HOLDLINE_TENANTS: tenantsFile({ tenants: content }) });
     expect(Object.fromEntries(tenants ?? [])).toEqual({
       '*': { user: { weight: 2 }, session: { deliveryRate: { perSecond: 0.1, burst: 1 } } },
       acme: {
         weight: 4,
+        waiting: 500,
         concurrent: 50,
         tokenRate: { perSecond: 20000, burst: 400000 },
         users: { ann: { weight: 0.5 } },
@@ -52,6 +60,11 @@ describe('the file of tenants', () => {
       'has a misspelled field',
       { tenants: { acme: { wieght: 2 } } },
       /^HOLDLINE_TENANTS: tenants\.acme\.wieght: is not a field of this file: do you mean weight\?$/,
+    ],
+    [
+      'lets nothing wait',
+      { tenants: { acme: { waiting: 0 } } },
+      /^HOLDLINE_TENANTS: tenants\.acme\.waiting: must be >= 1$/,
     ],
     [
       'has a misspelled field of a user',

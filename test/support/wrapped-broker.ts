@@ -12,6 +12,7 @@ export function wrapBroker(inner: BrokerEngine, changed: Partial<BrokerEngine>):
     list: (...args) => inner.list(...args),
     consume: (...args) => inner.consume(...args),
     countBefore: (...args) => inner.countBefore(...args),
+    countWaiting: (...args) => inner.countWaiting(...args),
     setPaused: (...args) => inner.setPaused(...args),
     health: () => inner.health(),
     close: () => inner.close(),

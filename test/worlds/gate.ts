@@ -120,6 +120,10 @@ export class Gate implements BrokerEngine {
     return this.#ask(() => this.#broker.countBefore(group, topics));
   }
 
+  countWaiting(...args: Parameters<BrokerEngine['countWaiting']>): ReturnType<BrokerEngine['countWaiting']> {
+    return this.#ask(() => this.#broker.countWaiting(...args));
+  }
+
   setPaused(...args: Parameters<BrokerEngine['setPaused']>): ReturnType<BrokerEngine['setPaused']> {
     return this.#ask(() => this.#broker.setPaused(...args));
   }

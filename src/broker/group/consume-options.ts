@@ -39,6 +39,12 @@ export function checkPaused({ names, version }: Paused): void {
 }
 
 /** @throws BrokerError invalid-config */
+export function checkCountedGroups(groups: readonly string[]): void {
+  if (groups.length > GROUPS_MAX)
+    throw new BrokerError('invalid-config', `countWaiting takes at most ${GROUPS_MAX} groups`);
+}
+
+/** @throws BrokerError invalid-config */
 export function checkCountedTopics(topics: readonly LiteTopicName[]): void {
   if (topics.length > COUNTED_TOPICS_MAX)
     throw new BrokerError('invalid-config', `countBefore takes at most ${COUNTED_TOPICS_MAX} topics`);

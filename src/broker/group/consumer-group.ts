@@ -6,7 +6,7 @@
 //  - A delivery goes only to a consumer that waits and has credit. A consumer that stops asking delays no other.
 import type { Clock } from '../../base/clock.ts';
 import { DELAY_MS_MAX } from '../broker.ts';
-import type { ConsumeOptions, FlowOf, LogRecord, NackOptions, Priority } from '../broker.ts';
+import type { ConsumeOptions, FlowOf, LogRecord, NackOptions, Priority, WaitingCounts } from '../broker.ts';
 import { BrokerError, isRetryable } from '../errors.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
 import { checkDelay } from './consume-options.ts';
@@ -107,6 +107,10 @@ export class ConsumerGroup implements LeaseOwner {
     return new Map(
       [...this.#schedule.countBefore(lanes, this.#clock.mono())].map(([lane, count]) => [lane.topic, count]),
     );
+  }
+
+  countWaiting(flow: string | undefined): WaitingCounts {
+    return this.#schedule.countWaiting(flow);
   }
 
   /** Resolves to the next lane once there is one and the consumer has credit; to undefined once the consumer has

@@ -74,6 +74,11 @@ export class FairClass<T> {
     return this.#root.size;
   }
 
+  /** Items waiting in the flows whose path begins with this name. */
+  sizeOf(name: string): number {
+    return (this.#root.flows.get(`${name}/`)?.size ?? 0) + (this.#root.flows.get(name)?.size ?? 0);
+  }
+
   /** Items waiting that no limit holds back, as far as is known: a limit is found when it is reached. */
   get open(): number {
     return this.#top.open;

@@ -1,16 +1,18 @@
 // Group consumption for every engine that runs in one process: the known groups, and `consume`. What a group does with
 // a topic is in consumer-group.ts; what an engine must provide is in queue-store.ts. The engine calls `onAppended` only
 // for visible records.
-import type { ConsumeOptions, Delivery } from '../broker.ts';
+import type { ConsumeOptions, Delivery, WaitingCounts } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
 import type { FlowPolicyOf, Paused, QueuePlace } from '../flow-policy.ts';
-import { GROUPS_MAX, checkConsume, checkCountedTopics, checkPaused } from './consume-options.ts';
+import { GROUPS_MAX, checkConsume, checkCountedGroups, checkCountedTopics, checkPaused } from './consume-options.ts';
 import { ConsumerGroup } from './consumer-group.ts';
 import type { Consumer, GroupOptions } from './consumer-group.ts';
 import { FlowGates } from './flow-gates.ts';
 import type { QueueStore } from './queue-store.ts';
 import { literalPrefix, matchesPattern } from '../lite-topic.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
+
+const NOTHING_WAITS: WaitingCounts = { high: 0, normal: 0, low: 0 };
 
 export interface ConsumptionOptions extends Omit<GroupOptions, 'gates'> {
   readonly policyOf: FlowPolicyOf;
@@ -71,6 +73,12 @@ export class GroupConsumption {
   countBefore(name: string, topics: readonly LiteTopicName[]): ReadonlyMap<LiteTopicName, QueuePlace> {
     checkCountedTopics(topics);
     return this.#groups.get(name)?.group.countBefore(topics) ?? new Map<LiteTopicName, QueuePlace>();
+  }
+
+  countWaiting(groups: readonly string[], flow?: string): readonly WaitingCounts[] {
+    if (this.#closed) throw new BrokerError('closed', 'the broker was closed');
+    checkCountedGroups(groups);
+    return groups.map((name) => this.#groups.get(name)?.group.countWaiting(flow) ?? NOTHING_WAITS);
   }
 
   setPaused(paused: Paused): Paused {

@@ -3,7 +3,7 @@
 //  - An item is at most one of: waiting, held. It is held from `take` to `settle`.
 //  - If anything waits that has reached no limit (flow-gates.ts), `take` returns something.
 //  - Of one flow and one priority, the item that has waited longest is first.
-import type { Priority } from '../broker.ts';
+import type { Priority, WaitingCounts } from '../broker.ts';
 import { FairClass, MEAN_GAIN } from './fair-class.ts';
 import type { FlowLimits } from './flow-gates.ts';
 import { FairItem } from './flow-node.ts';
@@ -57,6 +57,13 @@ export class Schedule<T> {
   /** Items waiting. */
   get size(): number {
     return this.#waiting.size;
+  }
+
+  /** Items waiting by priority: in all flows, or in those whose path begins with this name. */
+  countWaiting(flow?: string): WaitingCounts {
+    const { high, normal, low } = this.#classes;
+    const count = (one: FairClass<T>): number => (flow === undefined ? one.size : one.sizeOf(flow));
+    return { high: count(high), normal: count(normal), low: count(low) };
   }
 
   /** Records of flows that are kept, over all priorities. */

@@ -17,6 +17,7 @@ import type {
   TopicInfo,
   TopicPage,
   TopicWrite,
+  WaitingCounts,
 } from '../broker.ts';
 import type { BrokerHealth, CheckedPage, DamagedTopic, LostPart } from '../health.ts';
 import { BrokerError, isBrokerError } from '../errors.ts';
@@ -154,7 +155,7 @@ export class LogEngine
   async read(name: LiteTopicName, from: ReadFrom, options: ReadOptions = {}): Promise<ReadResult> {
     this.#mustBeOpen();
     const { table } = this.#storage;
-    if (this.#isDue(table.find(name))) await this.#expireNow(name);
+    if (this.#isDue(table.find(name))) await this.expire({ name });
     return this.#reads.read(table.find(name), from, options);
   }
 
@@ -171,7 +172,7 @@ export class LogEngine
       if (due.length === 0) return topics.map((topic) => topic && infoOf(topic));
       // Afterwards all topics are looked up again: any of them may leave memory meanwhile, and its object is stale
       // then.
-      await Promise.all(due.map((name) => this.#expireNow(name)));
+      await Promise.all(due.map((name) => this.expire({ name })));
     }
   }
 
@@ -180,7 +181,7 @@ export class LogEngine
     const topic = this.#storage.table.find(name);
     if (topic === undefined) return false;
     if (!this.#isDue(topic)) return this.#appender.end(name, 'removed');
-    await this.#expireNow(name);
+    await this.expire({ name });
     return false;
   }
 
@@ -196,6 +197,10 @@ export class LogEngine
   async countBefore(group: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, QueuePlace>> {
     this.#mustBeOpen();
     return this.#groups.countBefore(group, topics);
+  }
+
+  async countWaiting(groups: readonly string[], flow?: string): Promise<readonly WaitingCounts[]> {
+    return this.#groups.countWaiting(groups, flow);
   }
 
   async setPaused(paused: Paused): Promise<Paused> {
@@ -297,8 +302,9 @@ export class LogEngine
     await this.#appender.append([{ topic: name, records: [], expect: { epoch } }]);
   }
 
-  expire({ name }: Topic): Promise<void> {
-    return this.#expireNow(name);
+  /** The topic's end is durable before the caller receives an answer that rests on it. */
+  async expire({ name }: Pick<Topic, 'name'>): Promise<void> {
+    await this.#appender.end(name, 'expired');
   }
 
   whenRoom(): Promise<void> {
@@ -372,11 +378,6 @@ export class LogEngine
 
   #isDue(topic: Topic | undefined): boolean {
     return topic !== undefined && this.#expiry.isDue(topic);
-  }
-
-  /** The topic's end is durable before the caller receives an answer that rests on it. */
-  async #expireNow(name: LiteTopicName): Promise<void> {
-    await this.#appender.end(name, 'expired');
   }
 
   /** The next call of `health` reports what was found. Otherwise a log without appends would stay `full`. */

@@ -17,7 +17,7 @@ import type {
 } from '../broker.ts';
 import type { BrokerHealth } from '../health.ts';
 import type { FlowPolicyOf, Paused, QueuePlace } from '../flow-policy.ts';
-import type { Reset, Tail, TailOptions, TopicInfo, TopicPage, TopicWrite } from '../broker.ts';
+import type { Reset, Tail, TailOptions, TopicInfo, TopicPage, TopicWrite, WaitingCounts } from '../broker.ts';
 import { BrokerError } from '../errors.ts';
 import { Deadlines } from '../group/deadlines.ts';
 import type { QueueStore } from '../group/queue-store.ts';
@@ -170,6 +170,10 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
   async countBefore(group: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, QueuePlace>> {
     this.#mustBeOpen();
     return this.#groups.countBefore(group, topics);
+  }
+
+  async countWaiting(groups: readonly string[], flow?: string): Promise<readonly WaitingCounts[]> {
+    return this.#groups.countWaiting(groups, flow);
   }
 
   async setPaused(paused: Paused): Promise<Paused> {

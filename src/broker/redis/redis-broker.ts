@@ -15,6 +15,7 @@ import type {
   TopicInfo,
   TopicPage,
   TopicWrite,
+  WaitingCounts,
 } from '../broker.ts';
 import type { BrokerHealth } from '../health.ts';
 import { BrokerError, isBrokerError } from '../errors.ts';
@@ -127,6 +128,11 @@ export class RedisBroker implements BrokerEngine {
   async countBefore(group: string, topics: readonly LiteTopicName[]): Promise<ReadonlyMap<LiteTopicName, QueuePlace>> {
     this.#mustBeOpen();
     return this.#groups.countBefore(group, topics);
+  }
+
+  async countWaiting(groups: readonly string[], flow?: string): Promise<readonly WaitingCounts[]> {
+    this.#mustBeOpen();
+    return this.#groups.countWaiting(groups, flow);
   }
 
   async setPaused(paused: Paused): Promise<Paused> {

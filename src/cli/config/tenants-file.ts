@@ -12,7 +12,7 @@ import {
   type Rate,
 } from '../../broker/flow-policy.ts';
 import type { SessionIdScope } from '../../gateway/gateway-config.ts';
-import type { TenantPolicies, TenantPolicy } from '../../session/flow-policies.ts';
+import { WAITING_MAX_MAX, type TenantPolicies, type TenantPolicy } from '../../session/flow-policies.ts';
 import type { EnvironmentReader } from './environment.ts';
 import { readJsonFile, shapeFaults } from './json-text.ts';
 import { nearestName } from './nearest-name.ts';
@@ -49,6 +49,7 @@ const tenantSchema = Type.Object(
       Type.Record(Type.String({ pattern: USER }), flowSchema, { ...closed, maxProperties: USERS_MAX }),
     ),
     session: Type.Optional(sessionSchema),
+    waiting: Type.Optional(Type.Integer({ minimum: 1, maximum: WAITING_MAX_MAX })),
   },
   closed,
 );
@@ -105,7 +106,7 @@ function rate(perSecond: number, size: number | undefined): Rate {
   return { perSecond, burst: size ?? Math.max(1, perSecond) };
 }
 
-function tenantPolicy({ user, users, session, ...own }: TenantEntry): TenantPolicy {
+function tenantPolicy({ user, users, session, waiting, ...own }: TenantEntry): TenantPolicy {
   return {
     ...flowPolicy(own),
     ...(user === undefined ? {} : { user: flowPolicy(user) }),
@@ -113,6 +114,7 @@ function tenantPolicy({ user, users, session, ...own }: TenantEntry): TenantPoli
       ? {}
       : { users: Object.fromEntries(Object.entries(users).map(([sub, one]) => [sub, flowPolicy(one)])) }),
     ...(session === undefined ? {} : { session: flowPolicy(session) }),
+    ...(waiting === undefined ? {} : { waiting }),
   };
 }
 

@@ -69,6 +69,8 @@ interface Tally {
 
 /** The admission of one command. The command calls `leave` when it ends, also if it failed. */
 export interface Admitted {
+  /** `mustFit` throws. */
+  readonly isRefused?: true;
   /** @throws SessionError too-many-sessions, too-many-runs */
   mustFit(): void;
   /** After the command: it is named as durably as it was done. @throws BrokerError unavailable: it was done, and is not

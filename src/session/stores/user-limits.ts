@@ -1,11 +1,12 @@
-// The two limits of one user: chats, and runs that are queued or running. Subagent sessions and their runs do not
-// count. How a limit counts is in user-limit.ts.
+// What limits a user's commands: the chats and the runs of the user, and what waits for the user's tenant. Subagent
+// sessions and their runs do not count. How a limit counts is in user-limit.ts and tenant-limit.ts.
 import type { Appended, Broker } from '../../broker/broker.ts';
 import type { Clock } from '../../base/clock.ts';
 import { addToChatList, countNamedChats, findChats } from './chat-list.ts';
 import type { CommandLog } from '../commands/command-log.ts';
 import { countNamedRuns, findOpenRuns, nameOpenRun } from './open-runs.ts';
 import type { Principal, SessionRef } from '../session-ref.ts';
+import type { TenantLimit } from './tenant-limit.ts';
 import { UNLIMITED, UserLimit, type Admitted } from './user-limit.ts';
 
 /** A count of a user's chats describes each of their topics, so a refused user is not counted again within this
@@ -22,6 +23,13 @@ export interface UserLimitsOptions {
   readonly runsMax: number;
   /** TTL of a new chat. Undefined: chats expire. */
   readonly chatTtlMs?: number;
+  /** The limit of the user's tenant. Undefined: none. */
+  readonly tenants?: TenantLimit;
+}
+
+interface EnteringRun {
+  readonly runId: string;
+  readonly agent: string;
 }
 
 export class UserLimits {
@@ -65,8 +73,16 @@ export class UserLimits {
   }
 
   /** Before a run is queued. The caller calls `mustFit`, because a retry of a prompt needs no room. */
-  async enterRun(principal: Principal, ref: SessionRef, runId: string): Promise<Admitted> {
-    return this.#runs === undefined ? UNLIMITED : this.#runs.enter(principal, ref, runId);
+  async enterRun(principal: Principal, ref: SessionRef, { runId, agent }: EnteringRun): Promise<Admitted> {
+    const tenant = (await this.#options.tenants?.enter(principal.tenant, agent)) ?? UNLIMITED;
+    // A run that does not fit is not named.
+    if (this.#runs === undefined || tenant.isRefused === true) return tenant;
+    try {
+      return both(tenant, await this.#runs.enter(principal, ref, runId));
+    } catch (error) {
+      tenant.leave();
+      throw error;
+    }
   }
 
   #addToChatList(principal: Principal, ref: SessionRef): Promise<Appended> {
@@ -77,4 +93,22 @@ export class UserLimits {
   onSessionRemoved(principal: Principal): void {
     this.#sessions?.onFreed(principal);
   }
+}
+
+function both(one: Admitted, other: Admitted): Admitted {
+  if (one === UNLIMITED) return other;
+  return {
+    mustFit: () => {
+      one.mustFit();
+      other.mustFit();
+    },
+    settled: async () => {
+      await one.settled();
+      await other.settled();
+    },
+    leave: () => {
+      one.leave();
+      other.leave();
+    },
+  };
 }

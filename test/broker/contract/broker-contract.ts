@@ -27,6 +27,7 @@ import type { SubjectFactory } from './subject.ts';
 import { supersedeContract } from './supersede.ts';
 import { tailContract } from './tail.ts';
 import { ttlModeContract } from './ttl-modes.ts';
+import { waitingContract } from './waiting.ts';
 
 export type { Subject, SubjectFactory } from './subject.ts';
 
@@ -59,6 +60,7 @@ export function brokerContract(
     blobsContract(open, { reopens });
     fairContract(open, { reopens });
     limitsContract(open);
+    waitingContract(open, { reopens });
     pausesContract(open, { reopens });
     if (countsAccounts) quotaContract(open, { reopens });
     if (reopens) reopenContract(open);

@@ -1,18 +1,29 @@
 // Group consumption over Redis: the groups that this node consumes in, and the messages about their queues. The queues
 // are in Redis (queue-lua.ts, schedule-lua.ts); one group on this node is in redis-group.ts.
 import { randomUUID } from 'node:crypto';
-import type { ConsumeOptions, Delivery, GroupBroker } from '../../broker.ts';
+import type { ConsumeOptions, Delivery, GroupBroker, WaitingCounts } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
 import type { LetterBroker } from '../../dead-letters.ts';
-import { GROUPS_MAX, checkConsume, checkCountedTopics, checkPaused } from '../../group/consume-options.ts';
+import {
+  GROUPS_MAX,
+  checkConsume,
+  checkCountedGroups,
+  checkCountedTopics,
+  checkPaused,
+} from '../../group/consume-options.ts';
 import type { Paused, QueuePlace } from '../../flow-policy.ts';
 import type { LiteTopicName, TopicPattern } from '../../lite-topic.ts';
 import type { ChannelSubscription, RedisCommands } from '../connection/redis-commands.ts';
 import { drain, GroupQueue } from './group-queue.ts';
 import { PAUSE } from '../schedule/pause-script.ts';
+import { WAITING } from '../schedule/schedule-scripts.ts';
+import { listOf, numberOf } from '../connection/redis-reply.ts';
 import { GroupSchedule, type FlowRules } from '../schedule/group-schedule.ts';
 import { parseView } from './queue-view.ts';
 import { RedisGroup } from './redis-group.ts';
+
+/** A count enters what waits in a group at most once in this time. */
+const ENTERED_MS = 1000;
 
 interface KnownGroup {
   readonly pattern: TopicPattern;
@@ -28,6 +39,8 @@ export class RedisGroups implements GroupBroker {
   /** Part of every lease's token, so that no lease of an earlier process run counts in this one. */
   readonly #node = randomUUID();
   readonly #groups = new Map<string, KnownGroup>();
+  /** Monotonic: when a count last entered what waits in a group. At most GROUPS_MAX. */
+  readonly #enteredAt = new Map<string, number>();
   #channels: readonly ChannelSubscription[] | undefined;
   #closing: Promise<void> | undefined;
 
@@ -76,6 +89,32 @@ export class RedisGroups implements GroupBroker {
     const schedule = new GroupSchedule(this.#commands, name, this.#flows);
     await this.#enter(name, schedule);
     return schedule.places(topics);
+  }
+
+  async countWaiting(names: readonly string[], flow = ''): Promise<readonly WaitingCounts[]> {
+    checkCountedGroups(names);
+    const { counts, known } = await this.#waiting(names, flow);
+    const now = this.#commands.clock.mono();
+    const stale = known.filter((name) => (this.#enteredAt.get(name) ?? -Infinity) + ENTERED_MS <= now);
+    if (stale.length === 0) return counts;
+    for (const name of stale) this.#enteredAt.set(name, now);
+    await Promise.all(stale.map((name) => this.#enter(name, new GroupSchedule(this.#commands, name, this.#flows))));
+    return (await this.#waiting(names, flow)).counts;
+  }
+
+  async #waiting(
+    names: readonly string[],
+    flow: string,
+  ): Promise<{ readonly counts: readonly WaitingCounts[]; readonly known: readonly string[] }> {
+    const { keys } = this.#commands;
+    const reply = listOf(await this.#commands.run(WAITING, keys.schedules, [flow, ...names])).map(numberOf);
+    return {
+      counts: names.map((_, i) => {
+        const [high = 0, normal = 0, low = 0] = reply.slice(4 * i);
+        return { high, normal, low };
+      }),
+      known: names.filter((_, i) => reply[4 * i + 3] === 1),
+    };
   }
 
   async setPaused(paused: Paused): Promise<Paused> {

@@ -1,6 +1,7 @@
 // The scripts of a group's schedule (schedule-lua.ts). KEYS[1] = G, ARGV[1] = the time (partition-lua.ts),
 // ARGV[2] = the group, ARGV[3] = its policy (flow-lua.ts), ARGV[4] and ARGV[5] = its names (pause-script.ts).
 import { FLOWS_COUNTED_MAX } from '../../group/fair-class.ts';
+import { PARTITION_LUA } from '../commands/partition-lua.ts';
 import { redisScript } from '../connection/redis-commands.ts';
 import { SCHEDULE_LUA } from './schedule-lua.ts';
 
@@ -83,6 +84,32 @@ if ARGV[7] == '1' then found, overdue = redis.call('HGETALL', cursors), overdue_
 due = due and math.max(0, due - now) or -1
 if due < 0 or parked_due >= 0 and parked_due < due then due = parked_due end
 return {due, answers, found, picks, overdue}
+`,
+  { allowsFull: true },
+);
+
+/**
+ * How many topics wait.
+ *   ARGV[2] '' or the first name of the flows to count   ARGV[3…] groups
+ *   → for each group: high, normal, low, and 1 if the schedule knows the group
+ */
+export const WAITING = redisScript(
+  'schedule-waiting',
+  `${PARTITION_LUA}
+local found = {}
+for i = 3, #ARGV do
+  local own = part .. ':g:' .. ARGV[i]
+  for _, name in ipairs({'high', 'normal', 'low'}) do
+    local records, count = {redis.call('HGET', own .. ':s', name)}, 0
+    if ARGV[2] ~= '' then records = redis.call('HMGET', own .. ':f:' .. name, ARGV[2] .. '/', ARGV[2] .. ' ') end
+    for _, record in ipairs(records) do
+      if record then count = count + tonumber(string.match(record, '^%S+ %S+ %S+ (%S+)')) end
+    end
+    found[#found + 1] = count
+  end
+  found[#found + 1] = redis.call('EXISTS', own .. ':c')
+end
+return found
 `,
   { allowsFull: true },
 );
