@@ -21,6 +21,7 @@ interface Row extends WireRow {
 const GATEWAY: Record<GatewayErrorCode, WireRow> = {
   'invalid-request': { status: 400 },
   'invalid-json': { status: 400 },
+  'json-too-deep': { status: 400, close: 4400 },
   'invalid-position': { status: 400 },
   'unknown-agent': { status: 400 },
   'unknown-model': { status: 400 },

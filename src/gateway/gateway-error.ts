@@ -5,6 +5,7 @@ import { REFUSALS } from '../session/agent-limits.ts';
 const GATEWAY_ERRORS = {
   'invalid-request': { retryable: false, message: 'the request is not valid' },
   'invalid-json': { retryable: false, message: 'the body is not JSON' },
+  'json-too-deep': { retryable: false, message: 'the JSON is nested too deep' },
   'invalid-position': { retryable: false, message: 'not a position' },
   unauthenticated: { retryable: false, message: 'a valid token is needed' },
   'token-expired': { retryable: false, message: 'the token has expired' },

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { LOOPBACK_HOSTS } from '../../src/gateway/gateway-config.ts';
+import { JSON_DEPTH_MAX } from '../../src/gateway/json/json-bounds.ts';
 import { startHarness, type Harness } from '../support/gateway-harness.ts';
 import { sendRaw, statusesOf } from '../support/gateway-raw-http.ts';
 import { SseClient } from '../support/gateway-sse-client.ts';
@@ -361,11 +362,21 @@ describe('bodies', () => {
     ['with __proto__', '{"__proto__":{"x":1}}'],
     ['with a hidden __proto__', '{"metadata":{"\\u005f_proto__":1}}'],
     ['with constructor.prototype', '{"metadata":{"constructor":{"prototype":{}}}}'],
-    ['a well of brackets', `{"metadata":{"x":${'['.repeat(100_000)}${']'.repeat(100_000)}}}`],
     ['numbers no JSON has', '{"ttlMs":NaN}'],
   ])('are JSON, not %s: 400', async (_name, body) => {
     const h = await startHarness();
     expect(await post(h, body, 'application/json')).toMatchObject({ status: 400, code: 'invalid-json' });
+  });
+
+  it('are refused with the limit when they are nested too deep, whatever follows', async () => {
+    const h = await startHarness();
+    const deep = '['.repeat(100_000);
+    for (const body of [`{"metadata":{"x":${deep}${']'.repeat(100_000)}}}`, `{"metadata":{"x":${deep}`])
+      expect(await post(h, body, 'application/json')).toMatchObject({
+        status: 400,
+        code: 'json-too-deep',
+        message: `JSON of more than ${JSON_DEPTH_MAX} levels is not read`,
+      });
   });
 
   it('are refused above their limit: 413', async () => {

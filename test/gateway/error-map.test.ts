@@ -58,6 +58,7 @@ it.each<[GatewayErrorCode, number]>([
   ['too-many', 4429],
   ['draining', 4503],
   ['too-large', 1009],
+  ['json-too-deep', 4400],
 ])('%s closes a socket with %i', (code, close) => {
   expect(mapError(new GatewayError(code)).close).toBe(close);
 });

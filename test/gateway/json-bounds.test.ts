@@ -48,15 +48,16 @@ describe('the bounds of JSON', () => {
     expect((await h.call('GET', '/v1/sessions/s1', 'mallory')).status).toBe(404);
   });
 
-  it.each([
+  it.each<[what: string, json: string, closed?: { readonly code: number; readonly reason?: string }]>([
     ['empty objects', `{"type":"send","requestId":"r","sessionId":"s1","content":[${'{},'.repeat(20_000)}{}]}`],
     ['numbers', `{"type":"ping","n":[${'0,'.repeat(30_000)}0]}`],
-  ])('close a socket that sends a frame of %s', async (_what, json) => {
+    ['many levels', `{"type":"ping","n":${'['.repeat(JSON_DEPTH_MAX)}`, { code: 4400, reason: 'json-too-deep' }],
+  ])('close a socket that sends a frame of %s', async (_what, json, closed = { code: 1009 }) => {
     const h = await startHarness();
     const { wsUrl } = await h.listen();
     const socket = await WsClient.open(wsUrl, { headers: { authorization: h.bearer('mallory') } });
     socket.socket.send(json);
-    expect((await socket.closed).code).toBe(1009);
+    expect(await socket.closed).toMatchObject(closed);
   });
 
   it('describe the faults of a large body by its beginning', async () => {

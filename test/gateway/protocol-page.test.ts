@@ -77,7 +77,7 @@ const patternLength = (schema: unknown): number => Number(/\{1,(\d+)\}/.exec(JSO
 /** A sentence of the page, with # for each number, and the numbers of the code. */
 const LIMITS: readonly (readonly [sentence: string, values: readonly number[]])[] = [
   ['JSON of more than # values', [JSON_VALUES_MAX]],
-  ['deeper than # (`invalid-json`', [JSON_DEPTH_MAX]],
+  ['deeper than # (400', [JSON_DEPTH_MAX]],
   ['no more than # MiB a second, # MiB at once', [config.PARSE_BYTES_PER_SECOND / MIB, config.PARSE_BYTES_BURST / MIB]],
   ['`[A-Za-z0-9_-]{1,#}`', [patternLength(sessionIdSchema)]],
   ['`messageId` is `[A-Za-z0-9_.:-]{1,#}`', [patternLength(promptFields.messageId)]],

@@ -424,7 +424,6 @@ describe('a bad frame closes the socket with 4400:', () => {
     ['a type that is a property of objects', '{"type":"constructor"}'],
     ['__proto__ in it', '{"type":"ping","__proto__":{"x":1}}'],
     ['constructor.prototype in it', '{"type":"ping","x":{"constructor":{"prototype":{}}}}'],
-    ['a well of brackets', `{"type":"ping","x":${'['.repeat(1000)}${']'.repeat(1000)}}`],
     ['a subscription to nothing', '{"type":"subscribe"}'],
     ['a subscription to a number', '{"type":"subscribe","sessionId":7}'],
     ['a request without an id', '{"type":"send","sessionId":"s","content":"x"}'],

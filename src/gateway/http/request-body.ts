@@ -5,11 +5,11 @@ import type { FastifyRequest, FastifySchemaCompiler } from 'fastify';
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { GatewayError } from '../gateway-error.ts';
-import { boundExceeded, tooManyValues } from '../json/json-bounds.ts';
+import { boundError } from '../json/json-bounds.ts';
 import { decodeUtf8, isFields, parseJson } from '../json/parse-json.ts';
 import type { ParseBudget } from '../limits/parse-budget.ts';
 
-/** @throws GatewayError too-many, too-large, invalid-json */
+/** @throws GatewayError too-many, too-large, json-too-deep, invalid-json */
 export function parseBody(request: FastifyRequest, bytes: Buffer, budget: ParseBudget): unknown {
   // A route whose fields are all optional also takes an empty body.
   if (bytes.length === 0) return {};
@@ -17,7 +17,7 @@ export function parseBody(request: FastifyRequest, bytes: Buffer, budget: ParseB
   const text = decodeUtf8(bytes);
   const parsed = text === undefined ? undefined : parseJson(text);
   if (parsed === undefined)
-    throw text !== undefined && boundExceeded(text) === 'values' ? tooManyValues() : new GatewayError('invalid-json');
+    throw (text === undefined ? undefined : boundError(text)) ?? new GatewayError('invalid-json');
   return parsed.value;
 }
 

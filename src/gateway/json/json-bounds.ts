@@ -10,9 +10,16 @@ export const JSON_DEPTH_MAX = 64;
  *  result, has some thousand. */
 export const JSON_VALUES_MAX = 10_000;
 
-/** The error for a sender whose text exceeds JSON_VALUES_MAX. */
-export function tooManyValues(): GatewayError {
-  return new GatewayError('too-large', { message: `JSON of more than ${JSON_VALUES_MAX} values is not read` });
+/** The error for the sender of a text that exceeds a bound; undefined for a text within both. */
+export function boundError(text: string): GatewayError | undefined {
+  switch (boundExceeded(text)) {
+    case 'depth':
+      return new GatewayError('json-too-deep', { message: `JSON of more than ${JSON_DEPTH_MAX} levels is not read` });
+    case 'values':
+      return new GatewayError('too-large', { message: `JSON of more than ${JSON_VALUES_MAX} values is not read` });
+    case undefined:
+      return undefined;
+  }
 }
 
 export type JsonBound = 'depth' | 'values';

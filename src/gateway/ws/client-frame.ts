@@ -4,7 +4,7 @@
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import { GatewayError } from '../gateway-error.ts';
-import { boundExceeded, tooManyValues } from '../json/json-bounds.ts';
+import { boundError } from '../json/json-bounds.ts';
 import { isFields, parseJson } from '../json/parse-json.ts';
 import { excerpt } from '../http/request-body.ts';
 import type { FrameAddress } from './socket-session.ts';
@@ -76,11 +76,11 @@ export class RefusedFrame {
   }
 }
 
-/** @throws GatewayError bad-frame, too-large: final for the socket */
+/** @throws GatewayError bad-frame, too-large, json-too-deep: final for the socket */
 export function parseClientFrame(text: string): ClientFrame | RefusedFrame {
   const parsed = parseJson(text);
-  if (parsed === undefined && boundExceeded(text) === 'values') throw tooManyValues();
-  if (parsed === undefined || !isFields(parsed.value)) throw new GatewayError('bad-frame');
+  if (parsed === undefined) throw boundError(text) ?? new GatewayError('bad-frame');
+  if (!isFields(parsed.value)) throw new GatewayError('bad-frame');
   const fields = parsed.value;
   const check = typeof fields['type'] === 'string' ? checks.get(fields['type']) : undefined;
   if (check === undefined) throw new GatewayError('bad-frame');
