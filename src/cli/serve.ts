@@ -14,9 +14,10 @@ import { buildGateway, type Gateway } from '../gateway/app.ts';
 import { gatewayConfig, LOOPBACK_HOSTS, type GatewayConfig } from '../gateway/gateway-config.ts';
 import { buildHealthApp, type HealthApp } from '../gateway/health-app.ts';
 import type { HttpApp } from '../gateway/http/http-app.ts';
-import type { Metrics } from '../gateway/metrics.ts';
+import type { Metrics, MetricSources } from '../gateway/metrics.ts';
 import { randomId, systemRandom } from '../base/random.ts';
 import { flowPolicies, waitingLimits } from '../session/flow-policies.ts';
+import { countWaitingRuns } from '../session/waiting-runs.ts';
 import { CommandLog, type EndedRun } from '../session/commands/command-log.ts';
 import { RECENT_ADDED_MAX } from '../session/commands/recent-messages.ts';
 import type { Worker } from '../worker/worker.ts';
@@ -119,7 +120,7 @@ async function startGateway(
     clock: systemClock,
     random: systemRandom,
     logger,
-    ...(worker === undefined ? {} : { metrics: workerMetrics(worker) }),
+    metrics: { ...(worker === undefined ? {} : workerMetrics(worker)), ...queueMetrics(broker, config.agents) },
     ...(config.edge.servesPage ? demoAssets() : {}),
   });
   const admin = config.broker.engine === 'log' ? new AdminServer(engineStore(broker), logger) : undefined;
@@ -173,7 +174,13 @@ async function startWorker(
     clock: systemClock,
     logger,
     newId: randomId,
-    metrics: workerMetrics(worker),
+    metrics: {
+      ...workerMetrics(worker),
+      ...queueMetrics(
+        broker,
+        config.agents.filter(({ isServed }) => isServed),
+      ),
+    },
   });
   const url =
     config.port !== undefined
@@ -219,6 +226,12 @@ function warnOfOpenTokens({ auth }: Config, logger: Logger): void {
 
 function workerMetrics(worker: Worker) {
   return { worker: () => ({ active: worker.activeRuns, max: worker.runsMax }) };
+}
+
+/** A gateway without configured agents does not know what to count. */
+function queueMetrics(broker: BrokerEngine, agents: Config['agents']): Pick<MetricSources, 'waitingRuns'> {
+  const names = agents.map(({ name }) => name);
+  return names.length === 0 ? {} : { waitingRuns: () => countWaitingRuns(broker, names) };
 }
 
 function toGatewayConfig(config: Config, ownSecretBytes: Uint8Array | undefined): GatewayConfig {

@@ -2,7 +2,7 @@
 // scrape reads: updating a labelled counter costs more than the event that it counts. Labels are closed sets, so that
 // no caller can make them grow.
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { ResetReason } from '../broker/broker.ts';
+import type { ResetReason, WaitingCounts } from '../broker/broker.ts';
 import type { DamageCount } from '../broker/health.ts';
 import type { RunFigures } from '../session/commands/run-figures.ts';
 import type { DeliveryObserver } from '../stream/subscription.ts';
@@ -53,6 +53,7 @@ export const METRICS = {
   cancelMs: ['holdline_run_cancel_ms', 'From the wish to stop a run to its end.'],
   activeRuns: ['holdline_active_runs', 'Runs that the worker of this process has now.'],
   runsMax: ['holdline_runs_max', 'Runs that the worker of this process may have at once.'],
+  waitingRuns: ['holdline_waiting_runs', 'Runs that wait for a worker, on all nodes together.'],
   paused: ['holdline_paused', 'Agents, tenants and chats that an operator has paused.'],
   damagedTopics: [
     'holdline_damaged_topics',
@@ -85,6 +86,8 @@ export interface RunClass {
 export interface MetricSources {
   /** The worker of this process: its runs now and at most. Their ratio shows whether more workers are needed. */
   readonly worker?: () => { readonly active: number; readonly max: number };
+  /** By agent: the runs that wait, by priority. */
+  readonly waitingRuns?: () => Promise<ReadonlyMap<string, WaitingCounts>>;
   /** How many things are paused. */
   readonly paused?: () => number;
   /** The damage of the storage; undefined for a storage that keeps no files of its own. */
@@ -147,7 +150,17 @@ export class Metrics implements DeliveryObserver {
     this.#counter('deadLetters', ['reason'], (add) => {
       for (const [reason, letters] of this.#deadLetters) add({ reason }, letters);
     });
-    const { worker, damage, paused } = sources;
+    this.#readSources(sources);
+  }
+
+  #readSources({ worker, damage, paused, waitingRuns }: MetricSources): void {
+    if (waitingRuns !== undefined)
+      this.#gauge('waitingRuns', ['agent', 'priority'], async (set, reset) => {
+        // While the storage is away the number is not known, and the other metrics are served.
+        reset();
+        for (const [agent, counts] of await waitingRuns().catch(() => []))
+          for (const [priority, count] of Object.entries(counts)) set({ agent, priority }, count);
+      });
     if (paused !== undefined) this.#gauge('paused', [], (set) => set({}, paused()));
     if (worker !== undefined) {
       this.#gauge('activeRuns', [], (set) => set({}, worker().active));
@@ -240,7 +253,7 @@ export class Metrics implements DeliveryObserver {
   #gauge(
     key: keyof typeof METRICS,
     labelNames: string[],
-    read: (set: (labels: Record<string, string>, value: number) => void) => void,
+    read: (set: (labels: Record<string, string>, value: number) => void, reset: () => void) => void | Promise<void>,
   ): void {
     const [name, help] = METRICS[key];
     const gauge: Gauge = new Gauge({
@@ -248,7 +261,11 @@ export class Metrics implements DeliveryObserver {
       help,
       labelNames,
       registers: [this.#registry],
-      collect: () => read((labels, value) => gauge.set(labels, value)),
+      collect: () =>
+        read(
+          (labels, value) => gauge.set(labels, value),
+          () => gauge.reset(),
+        ),
     });
   }
 

@@ -1,5 +1,8 @@
 // What /metrics counts, and that no caller can make it grow. [PROTOCOL §3]
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
+import { BrokerError } from '../../src/broker/errors.ts';
+import { countWaitingRuns } from '../../src/session/waiting-runs.ts';
+import { ChatRig } from '../support/chat-rig.ts';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { METRICS } from '../../src/gateway/metrics.ts';
 import { FakeRun } from '../support/gateway-fake-run.ts';
@@ -91,7 +94,7 @@ it('has no label that a caller could invent', async () => {
 it('has a name and a help text for every metric', async () => {
   const h = await startHarness({
     broker: damagedBroker(),
-    deps: { metrics: { worker: () => ({ active: 0, max: 1 }) } },
+    deps: { metrics: { worker: () => ({ active: 0, max: 1 }), waitingRuns: () => Promise.resolve(new Map()) } },
   });
   const { text, headers } = await h.call('GET', '/metrics');
   expect(headers['content-type']).toContain('text/plain');
@@ -117,4 +120,39 @@ it('shows how long runs waited and what they got, by agent and priority, with a 
     'holdline_run_waited_ms_count{agent="other",priority="normal"}': 37,
   });
   expect([...seen.keys()].filter((name) => name.startsWith('holdline_served_tokens'))).toHaveLength(66);
+});
+
+it('shows how many runs wait by agent and priority, and the other metrics while that is not known', async () => {
+  const clock = new ManualClock();
+  const broker = new MemoryBroker({ clock, newEpoch: () => 'e' });
+  const h = await startHarness({
+    broker,
+    clock,
+    deps: { metrics: { waitingRuns: () => countWaitingRuns(broker, ['poet', 'coder']) } },
+  });
+  const rig = new ChatRig({ broker, clock, agent: { name: 'poet' } });
+  onTestFinished(() => rig.close());
+  rig.startWorker(1);
+  const send = (sessionId: string, body: object = {}): ReturnType<typeof h.call> =>
+    h.call('POST', `/v1/sessions/${sessionId}/messages`, 'ann', { content: 'x', agent: 'poet', ...body });
+  await send('a');
+  await rig.model.call(0);
+  await send('b');
+  await send('b');
+  await send('c', { priority: 'low' });
+  const waiting = async (): Promise<Record<string, number>> =>
+    Object.fromEntries([...(await read(h))].filter(([name]) => name.startsWith('holdline_waiting_runs')));
+  const name = (agent: string, priority: string): string =>
+    `holdline_waiting_runs{agent="${agent}",priority="${priority}"}`;
+  expect(await waiting()).toEqual({
+    [name('poet', 'high')]: 0,
+    [name('poet', 'normal')]: 1,
+    [name('poet', 'low')]: 1,
+    [name('coder', 'high')]: 0,
+    [name('coder', 'normal')]: 0,
+    [name('coder', 'low')]: 0,
+  });
+  broker.countWaiting = () => Promise.reject(new BrokerError('unavailable', 'away'));
+  expect(await waiting()).toEqual({});
+  expect((await read(h)).get('holdline_paused')).toBe(0);
 });
