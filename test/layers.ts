@@ -38,6 +38,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'broker/redis/commands': 'broker broker/redis/keys.ts broker/redis/connection',
   'broker/redis/watch': 'base broker broker/tail broker/redis/connection broker/redis/commands',
   'broker/redis/blobs': 'broker broker/redis/keys.ts broker/redis/connection broker/redis/commands',
+  'broker/redis/accounts': 'broker broker/redis/keys.ts broker/redis/connection broker/redis/commands',
   'broker/redis/schedule':
     'base broker broker/group broker/redis/keys.ts broker/redis/connection broker/redis/commands',
   'broker/redis/queue':

@@ -95,11 +95,12 @@ export class Account {
   }
 }
 
-function addedBytes(records: PlannedWrite['write']['records'], beside: number): number {
+/** What a write adds to the bytes of its account. `beside`: by how much its `besideBytes` grow. */
+export function addedBytes(records: PlannedWrite['write']['records'], beside: number): number {
   return records.reduce((sum, { data }) => sum + Buffer.byteLength(data), Math.max(0, beside));
 }
 
-function quotaError(reached: ReachedQuota): BrokerError {
+export function quotaError(reached: ReachedQuota): BrokerError {
   const code = reached.quota === 'creations' ? 'quota-rate-reached' : 'quota-reached';
   const { quota, limit, used } = reached;
   return new BrokerError(code, `${used} of ${limit} ${quota}`, { reached });

@@ -26,7 +26,7 @@ export async function openStorage(
   rules: StorageRules = {},
 ): Promise<BrokerEngine> {
   if (config.engine === 'memory') return openBroker({ ...config, ...rules, flowOf, accountOf });
-  if (config.engine === 'redis') return openBroker({ ...config, ...rules, flowOf, onError });
+  if (config.engine === 'redis') return openBroker({ ...config, ...rules, flowOf, accountOf, onError });
   const { eraseWithinMs, ...log } = config;
   return openBroker({ ...log, ...rules, limits: { eraseWithinMs }, flowOf, accountOf, onFatal, onWarning });
 }

@@ -63,12 +63,6 @@ describe('the file of topics', () => {
     expect(faultsOf(content)).toEqual([expect.stringMatching(fault)]);
   });
 
-  it('has no quotas on Redis', () => {
-    const HOLDLINE_TOPICS = topicsFile({ topics: { 'chat/*': { perTenant: { chats: 5 } } } });
-    const faults = configFaults({ HOLDLINE_TOPICS, HOLDLINE_BROKER: 'redis://127.0.0.1' });
-    expect(faults).toContainEqual(expect.stringMatching(/topics\.chat\/\*\.perTenant: is not in force on Redis$/));
-  });
-
   it('reports every fault at once, and must be there', () => {
     expect(faultsOf(ofChats({ min: '1s', max: '999d', hardMax: '1d' }))).toHaveLength(3);
     expect(configFaults({ HOLDLINE_TOPICS: '/no/such/file' })).toEqual([

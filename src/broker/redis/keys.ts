@@ -12,6 +12,7 @@
 //   P:q…                    everything of group consumption (queue/)
 //   P:c:<topic>             channel: what is appended to the topic
 //   P:w                     channel: a topic of this partition became ready for a group
+//   P:a…                    accounts and their quotas (commands/account-lua.ts, accounts/home-scripts.ts)
 //   P:bo P:bi:… P:b:…       blobs (blobs/blob-lua.ts)
 //   P:clock                 of partition 0: the time by which chats end, ms since 1970, as the nodes saw it last
 //                           (server-clock.ts)
@@ -49,6 +50,18 @@ export const PARTITION_KEYS = {
 /** After P; the last two are followed by the owner. */
 export const BLOB_KEYS = { owners: ':bo', ids: ':bi:', blob: ':b:' } as const;
 
+/** After P; a key that ends with a colon is followed by the account. */
+export const ACCOUNT_KEYS = {
+  figures: ':ac',
+  unsettled: ':au:',
+  applied: ':at:',
+  recount: ':ar',
+  recountTopics: ':arn',
+  recountBytes: ':arb',
+  home: ':ah:',
+  tickets: ':ak:',
+} as const;
+
 /** Fields of a topic's hash, one letter each because there may be millions. A field that is absent has the default
  *  given here. */
 export const META = {
@@ -80,6 +93,9 @@ export const META = {
   /** UTF-8 bytes of the live major records, and of the live minor records. Default: 0 bytes. */
   majorBytes: 'B',
   minorBytes: 'b',
+  /** What the topic's account counts for it: `<bytes> <besideBytes> <account>`. With '+' in front, minor records came
+   *  since, and the topic is in P:au:<account>. Default: the topic counts for no account. */
+  counted: 'C',
   /** The topic's score in P:due, if it is in there. */
   dueAt: 'u',
   /** Only in a tombstone: 'expired' or 'removed', and when (ms since 1970). It keeps e and n, and loses the rest. */
@@ -121,6 +137,11 @@ export class RedisKeys {
       else names.push(topic);
     }
     return grouped;
+  }
+
+  /** The partition with the home of an account. */
+  homeOf(account: string): number {
+    return hashOf(account) % this.partitions;
   }
 
   /** The place of the schedules. */

@@ -4,11 +4,13 @@ import { Redis } from 'ioredis';
 import type { Clock } from '../../base/clock.ts';
 import type { BrokerEngine, FlowOf } from '../broker.ts';
 import type { FlowPolicyOf } from '../flow-policy.ts';
+import type { AccountOf } from '../accounts.ts';
 import { BrokerError } from '../errors.ts';
 import { connectionSettings } from './connection/connection-settings.ts';
 import { LAYOUT_VERSION, PARTITIONS_DEFAULT, PREFIX_DEFAULT, RedisKeys } from './keys.ts';
 import { CLOCK, encodeClock } from './commands/clock.ts';
 import { decodeLayout, encodeLayout, LAYOUT } from './commands/layout.ts';
+import { recountPartition } from './accounts/recount.ts';
 import { RedisBroker } from './redis-broker.ts';
 import { ServerClock } from './server-clock.ts';
 import { brokerErrorOf } from './connection/redis-errors.ts';
@@ -37,6 +39,8 @@ export interface RedisBrokerOptions extends Promised {
   readonly flowOf?: FlowOf;
   /** The same on every node. Default: all flows have the same weight. */
   readonly policyOf?: FlowPolicyOf;
+  /** The same on every node. Default: no topic counts for an account. */
+  readonly accountOf?: AccountOf;
   /** Scripts use the given clock instead of the server's. For tests only: the clocks of nodes differ. */
   readonly clockDecides?: boolean;
   /** The server's clock is right even where it is far from the time on record. */
@@ -67,14 +71,15 @@ export async function openRedisBroker(options: RedisBrokerOptions): Promise<Brok
     await checkLayout(nodes);
     // The first look reads the time on record; the second one writes it.
     for (let look = 0; look < 2 && !clockDecides; look += 1) await serverClock.look();
+    const rules = { isKept: promise === 'always', newEpoch, accountOf: options.accountOf };
+    if (options.accountOf !== undefined) await countFirst(nodes, options.accountOf);
     const checkClock = clockDecides ? () => Promise.resolve() : () => serverClock.look();
     return new RedisBroker({
       nodes,
       checkClock,
-      newEpoch,
+      rules,
       flows: { flowOf: options.flowOf ?? (() => ''), policyOf: options.policyOf ?? (() => ({})) },
       onError,
-      isKept: promise === 'always',
       durability: describePromise(options),
     });
   } catch (error) {
@@ -153,6 +158,12 @@ function withAddress(url: string, address: string): string {
   changed.hostname = host.includes(':') && !host.startsWith('[') ? `[${host}]` : host;
   changed.port = address.slice(colon + 1);
   return changed.href;
+}
+
+/** Counts the topics of a store that an earlier version wrote. */
+async function countFirst(nodes: RedisNodes, accountOf: AccountOf): Promise<void> {
+  const partitions = Array.from({ length: nodes.keys.partitions }, (_, partition) => partition);
+  await Promise.all(partitions.map((partition) => recountPartition(nodes, accountOf, partition)));
 }
 
 async function checkLayout(nodes: RedisNodes): Promise<void> {

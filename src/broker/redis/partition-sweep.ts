@@ -1,6 +1,6 @@
-// Ends expired topics that no request reaches: every node periodically sweeps every partition. A sweep also records in
-// each partition that its server has a replica (topic-lua.ts). Each round starts with a probe, which detects dead
-// connections.
+// Ends expired topics that no request reaches: every node periodically sweeps every partition, and counts again what
+// the accounts hold there when it is time. A sweep also records in each partition that its server has a replica
+// (topic-lua.ts). Each round starts with a probe, which detects dead connections.
 import type { Timer } from '../../base/clock.ts';
 import { isBrokerError } from '../errors.ts';
 import { about } from './connection/jitter.ts';
@@ -16,6 +16,7 @@ export class PartitionSweep {
   readonly #isKept: boolean;
   readonly #onRound: () => void;
   readonly #checkClock: () => Promise<void>;
+  readonly #recount: (partition: number) => Promise<void>;
   readonly #onError: (error: unknown) => void;
   #timer: Timer | undefined;
   #isClosed = false;
@@ -25,12 +26,14 @@ export class PartitionSweep {
     readonly isKept: boolean;
     readonly onRound: () => void;
     readonly checkClock: () => Promise<void>;
+    readonly recount: (partition: number) => Promise<void>;
     readonly onError: (error: unknown) => void;
   }) {
     this.#commands = options.commands;
     this.#isKept = options.isKept;
     this.#onRound = options.onRound;
     this.#checkClock = options.checkClock;
+    this.#recount = options.recount;
     this.#onError = options.onError;
     this.#schedule();
   }
@@ -54,6 +57,7 @@ export class PartitionSweep {
         let looked = TOPICS;
         while (looked === TOPICS && !this.#isClosed)
           looked = decodeSweep(await this.#commands.run(SWEEP, partition, encodeSweep(this.#isKept, TOPICS)));
+        if (!this.#isClosed) await this.#recount(partition);
       }
     } catch (error) {
       // The next round sweeps what this one left.

@@ -23,7 +23,10 @@ import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
 import type { Position } from '../position.ts';
 import { TailReader } from '../tail/tail-reader.ts';
 import { RedisBlobs } from './blobs/redis-blobs.ts';
-import { APPEND, APPEND_IN_RESERVE, decodeAppend, encodeAppend } from './commands/append.ts';
+import { AccountQuotas } from './accounts/account-quotas.ts';
+import { recountPartition, RECOUNT_MS } from './accounts/recount.ts';
+import { APPEND, APPEND_IN_RESERVE } from './commands/append.ts';
+import { decodeAppend, decodeCharged, encodeAppend, type AppendRules, type Charge } from './commands/append-call.ts';
 import { decodeDescribe, DESCRIBE, DESCRIBE_DURABLE, DESCRIBE_MAX, DESCRIBE_WATCHED } from './commands/describe.ts';
 import { WatchTable } from './watch/watch-table.ts';
 import { PartitionSweep } from './partition-sweep.ts';
@@ -31,17 +34,18 @@ import type { Paused, QueuePlace } from '../flow-policy.ts';
 import type { FlowRules } from './schedule/group-schedule.ts';
 import { RedisGroups } from './queue/redis-groups.ts';
 import { decodeRead, encodeRead, READ, type RedisRead } from './commands/read.ts';
-import type { RedisScript } from './connection/redis-commands.ts';
+import type { RedisReply, RedisScript } from './connection/redis-commands.ts';
 import { RedisLister } from './redis-lister.ts';
 import type { RedisNodes } from './connection/redis-nodes.ts';
 import { decodeRemove, encodeRemove, REMOVE } from './commands/remove.ts';
 
+/** The most slices of a recount in one partition in one round of the sweep. */
+const SLICES_MAX = 10;
+
 export interface RedisBrokerParts {
   readonly nodes: RedisNodes;
-  readonly newEpoch: () => string;
+  readonly rules: AppendRules;
   readonly flows: FlowRules;
-  /** True: every acknowledged write survives a restart of the server. */
-  readonly isKept: boolean;
   readonly durability: string;
   readonly onError: (error: unknown) => void;
   /** Called once in each round of the sweep. */
@@ -54,11 +58,12 @@ export class RedisBroker implements BrokerEngine {
   readonly #watches: WatchTable;
   readonly #groups: RedisGroups;
   readonly #lister: RedisLister;
+  readonly #quotas: AccountQuotas;
   readonly #sweep: PartitionSweep;
   #closed: Promise<void> | undefined;
 
   constructor(parts: RedisBrokerParts) {
-    const { nodes, isKept, onError, checkClock } = parts;
+    const { nodes, rules, onError, checkClock } = parts;
     this.#parts = parts;
     this.blobs = new RedisBlobs(nodes);
     this.#watches = new WatchTable({
@@ -69,23 +74,45 @@ export class RedisBroker implements BrokerEngine {
     });
     this.#groups = new RedisGroups({ commands: nodes, broker: this, flows: parts.flows, onError });
     this.#lister = new RedisLister(nodes);
-    this.#sweep = new PartitionSweep({ commands: nodes, isKept, onError, checkClock, onRound: () => nodes.probe() });
+    this.#quotas = new AccountQuotas(nodes, rules.newEpoch, onError);
+    this.#sweep = new PartitionSweep({
+      commands: nodes,
+      isKept: rules.isKept,
+      onError,
+      checkClock,
+      onRound: () => nodes.probe(),
+      recount: (partition) => this.#recount(partition),
+    });
   }
 
   async append(writes: readonly TopicWrite[]): Promise<readonly Appended[]> {
     this.#mustBeOpen();
     validateWrites(writes);
-    const { nodes, isKept, newEpoch } = this.#parts;
+    const charged = chargedOf(writes);
+    const account = charged && this.#parts.rules.accountOf?.(charged.topic);
+    if (charged === undefined || account === undefined) return decodeAppend(await this.#append(writes));
+    return this.#quotas.spend(account, charged, async (charge) => decodeCharged(await this.#append(writes, charge)));
+  }
+
+  async #recount(partition: number): Promise<void> {
+    const { nodes, rules } = this.#parts;
+    if (rules.accountOf === undefined) return;
+    await recountPartition(nodes, rules.accountOf, partition, { afterMs: RECOUNT_MS, slicesMax: SLICES_MAX });
+  }
+
+  /** Not async: each token takes this path. */
+  #append(writes: readonly TopicWrite[], charge?: Charge): Promise<RedisReply> {
+    const { nodes, rules } = this.#parts;
     const [first] = writes;
     const partition = first === undefined ? 0 : nodes.keys.partitionOf(first.topic);
-    const args = encodeAppend(writes, isKept, newEpoch);
-    try {
-      return decodeAppend(await nodes.run(APPEND, partition, args));
-    } catch (error) {
+    const args = encodeAppend(writes, rules, charge);
+    const reply = nodes.run(APPEND, partition, args);
+    if (!writes.some(mayUseReserve)) return reply;
+    return reply.catch((error: unknown) => {
       // A full server refuses the first write of the script, so nothing was written.
-      if (!isBrokerError(error, 'disk-full') || !writes.some((write) => write.mayUseReserve)) throw error;
-      return decodeAppend(await nodes.run(APPEND_IN_RESERVE, partition, args));
-    }
+      if (!isBrokerError(error, 'disk-full')) throw error;
+      return nodes.run(APPEND_IN_RESERVE, partition, args);
+    });
   }
 
   async read(topic: LiteTopicName, from: ReadFrom, options: ReadOptions = {}): Promise<ReadResult> {
@@ -107,8 +134,9 @@ export class RedisBroker implements BrokerEngine {
 
   async remove(topic: LiteTopicName): Promise<boolean> {
     this.#mustBeOpen();
-    const { nodes, isKept } = this.#parts;
-    const isRemoved = decodeRemove(await nodes.run(REMOVE, nodes.keys.partitionOf(topic), encodeRemove(topic, isKept)));
+    const { nodes, rules } = this.#parts;
+    const args = encodeRemove(topic, rules.isKept);
+    const isRemoved = decodeRemove(await nodes.run(REMOVE, nodes.keys.partitionOf(topic), args));
     if (isRemoved) this.#groups.ended(topic);
     return isRemoved;
   }
@@ -178,4 +206,14 @@ export class RedisBroker implements BrokerEngine {
   #mustBeOpen(): void {
     if (this.#closed !== undefined) throw new BrokerError('closed', 'the broker was closed');
   }
+}
+
+/** The write that names a quota. */
+function chargedOf(writes: readonly TopicWrite[]): TopicWrite | undefined {
+  for (const write of writes) if (write.quota !== undefined) return write;
+  return undefined;
+}
+
+function mayUseReserve(write: TopicWrite): boolean {
+  return write.mayUseReserve === true;
 }

@@ -134,7 +134,7 @@ export function readConfig(env: Environment = process.env): Config {
     drainMs: read.integer('HOLDLINE_DRAIN_MS', 0, 600_000) ?? DRAIN_MS,
     sessionTtlMs: readSessionTtl(read),
     tenants: readTenants(read, sessionIds),
-    topics: readTopics(read, broker),
+    topics: readTopics(read),
     logLevel: read.oneOf('HOLDLINE_LOG_LEVEL', LOG_LEVELS, 'info'),
   };
   read.checkNames();

@@ -8,7 +8,6 @@ import type { TopicPolicies, TtlPolicy } from '../../broker/topic-policy.ts';
 import { PENDING_RUN_TTL_MS } from '../../session/commands/command-log.ts';
 import { SESSION_TTL_MAX_MS, SESSION_TTL_MIN_MS } from '../../session/sessions.ts';
 import { parseDuration } from './duration.ts';
-import type { BrokerConfig } from './broker-config.ts';
 import type { EnvironmentReader } from './environment.ts';
 import { readJsonFile, shapeFaults } from './json-text.ts';
 import { nearestName } from './nearest-name.ts';
@@ -56,7 +55,7 @@ type TtlEntry = Type.Static<typeof ttlSchema>;
 type QuotaEntry = Type.Static<typeof quotaSchema>;
 
 /** Undefined without a file. */
-export function readTopics(read: EnvironmentReader, { engine }: BrokerConfig): TopicPolicies | undefined {
+export function readTopics(read: EnvironmentReader): TopicPolicies | undefined {
   const path = read.text('HOLDLINE_TOPICS');
   if (path === undefined) return undefined;
   const fault = (what: string): void => read.fault('HOLDLINE_TOPICS', what);
@@ -70,7 +69,6 @@ export function readTopics(read: EnvironmentReader, { engine }: BrokerConfig): T
   return new Map(
     entries.map(([pattern, { ttl = {}, perTenant }]) => {
       const faultAt = (field: string, what: string): void => fault(`topics.${pattern}.${field}: ${what}`);
-      if (perTenant !== undefined && engine === 'redis') faultAt('perTenant', 'is not in force on Redis');
       const quota = perTenant && quotaOf(perTenant, (what) => faultAt('perTenant.chatsBurst', what));
       const policy = { ttl: ttlPolicy(ttl, (field, what) => faultAt(`ttl.${field}`, what)) };
       return [pattern, quota === undefined ? policy : { ...policy, quota }];

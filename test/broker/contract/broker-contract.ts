@@ -34,14 +34,9 @@ export type { Subject, SubjectFactory } from './subject.ts';
 /** What an engine can do beyond what every engine can. */
 export interface ContractScope {
   readonly reopens?: boolean;
-  readonly countsAccounts?: boolean;
 }
 
-export function brokerContract(
-  name: string,
-  factory: SubjectFactory,
-  { reopens = false, countsAccounts = false }: ContractScope = {},
-): void {
+export function brokerContract(name: string, factory: SubjectFactory, { reopens = false }: ContractScope = {}): void {
   const open = opener(factory);
   describe(`the ${name} broker`, () => {
     inputContract(open);
@@ -62,7 +57,7 @@ export function brokerContract(
     limitsContract(open);
     waitingContract(open, { reopens });
     pausesContract(open, { reopens });
-    if (countsAccounts) quotaContract(open, { reopens });
+    quotaContract(open, { reopens });
     if (reopens) reopenContract(open);
   });
 }

@@ -68,7 +68,7 @@ async function openLog(limits: Partial<LogLimits>): Promise<Subject> {
   };
 }
 
-brokerContract('log', () => openLog(AT_ONCE), { reopens: true, countsAccounts: true });
+brokerContract('log', () => openLog(AT_ONCE), { reopens: true });
 brokerModel('log', () => openLog(AT_ONCE), { reopens: true });
-brokerContract('cold log', () => openLog(COLD), { reopens: true, countsAccounts: true });
+brokerContract('cold log', () => openLog(COLD), { reopens: true });
 brokerModel('cold log', () => openLog(COLD), { reopens: true });

@@ -16,5 +16,5 @@ function openMemory(): Subject {
   };
 }
 
-brokerContract('memory', openMemory, { countsAccounts: true });
+brokerContract('memory', openMemory);
 brokerModel('memory', openMemory);

@@ -11,6 +11,7 @@ import { brokerContract } from './broker-contract.ts';
 import type { Subject } from './broker-contract.ts';
 import { brokerModel } from './broker-model.ts';
 import { flowOf, policyOf } from './fair.ts';
+import { accountOf } from './quota.ts';
 
 /** Few partitions, so that a test that checks all of them is quick, and enough to keep topics apart. */
 const PARTITIONS = 4;
@@ -31,6 +32,7 @@ async function openRedis(where: Pick<RedisBrokerOptions, 'nodes' | 'cluster'>): 
       newEpoch: randomEpoch,
       flowOf,
       policyOf,
+      accountOf,
       onError: (error) => {
         throw error;
       },

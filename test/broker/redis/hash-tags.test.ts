@@ -2,7 +2,8 @@
 // also plants a key without the tag, to show that the check finds it.
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { APPEND, encodeAppend } from '../../../src/broker/redis/commands/append.ts';
+import { APPEND } from '../../../src/broker/redis/commands/append.ts';
+import { encodeAppend } from '../../../src/broker/redis/commands/append-call.ts';
 import { RedisKeys, TOPIC_KEYS } from '../../../src/broker/redis/keys.ts';
 import { minor, topicName, write } from '../contract/subject.ts';
 import { RedisCluster } from '../../support/redis-cluster.ts';
@@ -25,7 +26,10 @@ async function outcomes(lua: string, prefix: string): Promise<string[]> {
   const told: string[] = [];
   for (let i = 0; told.length < 48; i += 1) {
     const topic = topicName(`chat/t${i}`);
-    const args = ['', ...encodeAppend([write(topic, minor('text'))], true, () => 'e')];
+    const args = [
+      '',
+      ...encodeAppend([write(topic, minor('text'))], { isKept: true, newEpoch: () => 'e', accountOf: () => 'acme' }),
+    ];
     for (const node of nodes) {
       const outcome = await node.eval(lua, 1, keys.tag(keys.partitionOf(topic)), ...args).then(
         () => 'accepted',

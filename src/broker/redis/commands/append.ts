@@ -5,16 +5,14 @@
 //   header  one line, '-' for an absent value:
 //           expect ('epoch', 'create', 'absent')  epoch (the expected or a new one)  epoch and offset of ifUnchanged
 //           fence  seq  takeFence  ttlMs  ttlMode ('i', 'r', 'a')  hardMaxMs  priority and delay ('low', '+5', 'low+5')
-//           kinds of the records ('Mmm')  supersedes ('1-5,7-7')
-// Returns '<epoch>,<first>,<next>' for each write, separated by ';', or {code, message} for a refusal. The script
-// checks everything before it writes anything, including the types of all keys, because Redis does not undo a script
-// that fails.
-import type { Appended, TopicWrite } from '../../broker.ts';
-import type { BrokerErrorCode } from '../../errors.ts';
-import { BrokerError } from '../../errors.ts';
-import { redisScript, type RedisReply } from '../connection/redis-commands.ts';
-import { wrongReply } from '../connection/redis-errors.ts';
+//           kinds of the records ('Mmm')  supersedes ('1-5,7-7')  what counts for the account (account-lua.ts)
+// Returns '<epoch>,<first>,<next>' for each write, separated by ';', or {code, message} for a refusal. With a ticket
+// for a quota: {'counted', those answers, topics, bytes and version of the account in this partition, its tickets}. The
+// script checks everything before it writes anything, including the types of all keys, because Redis does not undo a
+// script that fails.
+import { redisScript } from '../connection/redis-commands.ts';
 import { META, PARTITION_KEYS, TOPIC_KEYS } from '../keys.ts';
+import { CHARGE_LUA } from './account-lua.ts';
 import { TOPIC_LUA } from './topic-lua.ts';
 
 /** The most bytes of data in the message about one append. Readers read a larger append from the log. */
@@ -28,21 +26,22 @@ const CHUNK = 256;
  *  complete. */
 const SHRINK_RECORDS_MAX = 64;
 
-const APPEND_LUA = `${TOPIC_LUA}
+const APPEND_LUA = `${TOPIC_LUA}${CHARGE_LUA}
 local function refused(code, message)
   return {code, message}
 end
 
 local function parsed(topic, header)
   local w = {topic = topic}
-  local fence, seq, take, conditionOffset, kinds, supersedes
-  w.expect, w.epoch, w.conditionEpoch, conditionOffset, fence, seq, take, w.ttl, w.mode, w.hardMax, w.priority, kinds, supersedes =
-    string.match(header, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
+  local fence, seq, take, conditionOffset, kinds, supersedes, charge
+  w.expect, w.epoch, w.conditionEpoch, conditionOffset, fence, seq, take, w.ttl, w.mode, w.hardMax, w.priority, kinds, supersedes, charge =
+    string.match(header, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
   w.conditionOffset = tonumber(conditionOffset)
   w.fence = tonumber(fence)
   w.seq = tonumber(seq)
   w.take = take == '1'
   w.kinds = kinds == '-' and '' or kinds
+  if charge ~= '-' then read_charge(w, charge) end
   if supersedes ~= '-' then
     w.ranges = {}
     for from, to in string.gmatch(supersedes, '(%d+)-(%d+)') do
@@ -76,6 +75,7 @@ local function refusal(w)
       return 'invalid-append', 'a major record cannot be superseded'
     end
   end
+  if is_late(w) then return 'unavailable', 'the reservation for this write is over' end
 end
 
 -- Raises an error if a key is of another type. Called before the script writes anything.
@@ -243,6 +243,7 @@ local function apply(w, answers)
   set('${META.minorBytes}', t.minorBytes)
   schedule(w, t, fields)
   redis.call('HSET', t.key, unpack(fields))
+  return count(w, t)
 end
 
 hl_look(ARGV[2] == '1')
@@ -283,7 +284,9 @@ for i, w in ipairs(writes) do
 end
 if #writes > 1 or writes[1].ranges or #writes[1].kinds > 1 then for _, w in ipairs(writes) do check_types(w) end end
 answers = table.concat(answers, ';')
+for _, w in ipairs(writes) do if w.ticket == 'dry' then return refused('quota-reached', '') end end
 
+local figures
 for _, w in ipairs(writes) do
   if not w.t then
     -- The first write is one that a full server refuses, so a refused script has changed nothing.
@@ -299,12 +302,13 @@ for _, w in ipairs(writes) do
   end
   w.first = w.t.next
   write_records(w, w.t)
-  apply(w, answers)
+  figures = apply(w, answers) or figures
 end
 for _, w in ipairs(writes) do
   if #w.kinds > 0 then publish(w, w.t) end
   hl_mark(part, w.topic)
 end
+if figures then return {'counted', answers, unpack(figures)} end
 return answers
 `;
 
@@ -324,76 +328,3 @@ end
 ${APPEND_LUA}`,
   { isPromised: true, allowsFull: true },
 );
-
-/** The codes of the script's refusals. */
-const REFUSALS: ReadonlySet<string> = new Set<BrokerErrorCode>([
-  'epoch-changed',
-  'conflict',
-  'fenced',
-  'out-of-sequence',
-  'invalid-append',
-]);
-
-/** `isKept`: every acknowledged write survives a restart of the server. */
-export function encodeAppend(
-  writes: readonly TopicWrite[],
-  isKept: boolean,
-  newEpoch: () => string,
-): (string | number)[] {
-  const args: (string | number)[] = [isKept ? '1' : '0'];
-  for (const write of writes) {
-    args.push(write.topic, headerOf(write, newEpoch));
-    for (const { data } of write.records) args.push(data);
-  }
-  return args;
-}
-
-function headerOf(write: TopicWrite, newEpoch: () => string): string {
-  const { expect, ifUnchanged, fence, takeFence, ttlMs, ttlMode, hardMaxMs, priority, delayMs, supersedes } = write;
-  const classed = delayMs === undefined ? (priority ?? '-') : `${priority ?? ''}+${delayMs}`;
-  const expected =
-    'epoch' in expect ? `epoch ${wordOf(expect.epoch)}` : `${'absent' in expect ? 'absent' : 'create'} ${newEpoch()}`;
-  const condition = ifUnchanged === undefined ? '- -' : `${wordOf(ifUnchanged.epoch)} ${ifUnchanged.offset}`;
-  const fenced = fence === undefined ? '- -' : `${fence.fence} ${fence.seq}`;
-  const ranges =
-    supersedes === undefined || supersedes.length === 0
-      ? '-'
-      : supersedes.map(([from, to]) => `${from}-${to}`).join(',');
-  return `${expected} ${condition} ${fenced} ${takeFence === true ? 1 : 0} ${ttlMs ?? '-'} ${ttlMode?.[0] ?? '-'} ${hardMaxMs ?? '-'} ${classed} ${kindsOf(write)} ${ranges}`;
-}
-
-function kindsOf({ records }: TopicWrite): string {
-  if (records.length === 0) return '-';
-  let kinds = '';
-  for (const { major } of records) kinds += major ? 'M' : 'm';
-  return kinds;
-}
-
-/** Replaces an epoch with white space, which no topic has, by '?', because a space would break the header. */
-function wordOf(epoch: string): string {
-  return /^\S+$/.test(epoch) ? epoch : '?';
-}
-
-/** @throws BrokerError with the code of the refusal; corrupt */
-export function decodeAppend(reply: RedisReply): readonly Appended[] {
-  if (typeof reply === 'string') return reply.split(';').map(appendedOf);
-  if (Array.isArray(reply)) {
-    const [code, message] = reply as readonly RedisReply[];
-    if (typeof code === 'string' && typeof message === 'string' && REFUSALS.has(code))
-      throw new BrokerError(code as BrokerErrorCode, message);
-  }
-  throw wrongReply('append');
-}
-
-function appendedOf(text: string): Appended {
-  const comma = text.indexOf(',');
-  const second = text.indexOf(',', comma + 1);
-  const appended = {
-    epoch: text.slice(0, comma),
-    first: Number(text.slice(comma + 1, second)),
-    next: Number(text.slice(second + 1)),
-  };
-  if (comma < 1 || !Number.isSafeInteger(appended.first) || !Number.isSafeInteger(appended.next))
-    throw wrongReply('append');
-  return appended;
-}

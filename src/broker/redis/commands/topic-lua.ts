@@ -1,5 +1,5 @@
 // The Lua functions that scripts share for topics: finding a topic, checking the partition's era, and ending a topic.
-// Follows PARTITION_LUA and QUEUE_LUA.
+// Follows PARTITION_LUA, QUEUE_LUA and ACCOUNT_LUA.
 //
 // The era: a Redis that restarts or fails over may come back with less data, and would give the same offsets a second
 // time. P:life holds the replication id of the server that wrote last, and the era. A script that writes and finds
@@ -18,6 +18,7 @@
 //   hl_live(w, t, fields)  what the topic has besides a plain TTL after the write; adds the changed field
 //   hl_expiry(t)       when the topic expires if its last write or last reader is now
 //   hl_end(t, reason)  ends the topic
+import { ACCOUNT_LUA } from './account-lua.ts';
 import { META, PARTITION_KEYS, TOPIC_KEYS } from '../keys.ts';
 import { PARTITION_LUA } from './partition-lua.ts';
 import { QUEUE_LUA } from './queue-lua.ts';
@@ -28,7 +29,7 @@ import { READER_TTL_MIN_MS } from '../../lifetime.ts';
 const SLACK_MS = 60_000;
 const NO_REPLICATION_ID = '0'.repeat(40);
 
-export const TOPIC_LUA = `${PARTITION_LUA}${QUEUE_LUA}
+export const TOPIC_LUA = `${PARTITION_LUA}${QUEUE_LUA}${ACCOUNT_LUA}
 local hl_era
 
 local function hl_see()
@@ -65,6 +66,7 @@ local function hl_end(t, reason)
   redis.call('DEL', t.key)
   redis.call('HSET', t.key, '${META.epoch}', t.epoch, '${META.next}', t.next, '${META.ended}', reason, '${META.endedAt}', now)
   redis.call('PEXPIRE', t.key, ${TOMBSTONE_MS + SLACK_MS})
+  hl_count_end(t)
   redis.call('ZREM', part .. '${PARTITION_KEYS.names}', t.name)
   redis.call('ZREM', part .. '${PARTITION_KEYS.due}', t.name)
   redis.call('SPUBLISH', part .. '${TOPIC_KEYS.channel}' .. t.name, 'end')
@@ -102,12 +104,12 @@ end
 local function hl_topic(name)
   local key = part .. '${TOPIC_KEYS.meta}' .. name
   local v = redis.call('HMGET', key, '${META.epoch}', '${META.era}', '${META.next}', '${META.lastMajor}', '${META.fence}', '${META.lastSeq}', '${META.lastAnswers}',
-    '${META.ttlMs}', '${META.expiresAt}', '${META.priority}', '${META.majorBytes}', '${META.minorBytes}', '${META.dueAt}', '${META.ended}', '${META.endedAt}', '${META.life}')
+    '${META.ttlMs}', '${META.expiresAt}', '${META.priority}', '${META.majorBytes}', '${META.minorBytes}', '${META.dueAt}', '${META.ended}', '${META.endedAt}', '${META.life}', '${META.counted}')
   if not v[1] then return nil end
   local next = tonumber(v[3] or 0)
   if v[14] then return nil, {epoch = v[1], next = next, reason = v[14], at = tonumber(v[15])} end
   local t = {name = name, key = key, epoch = v[1], next = next, major = tonumber(v[4] or -1), fence = tonumber(v[5] or -1), seq = tonumber(v[6] or 0),
-    answers = v[7] or '', ttl = v[8], expires = tonumber(v[9]), priority = v[10] or 'normal', bytes = tonumber(v[11] or 0), minorBytes = tonumber(v[12] or 0), due = tonumber(v[13])}
+    answers = v[7] or '', ttl = v[8], expires = tonumber(v[9]), priority = v[10] or 'normal', bytes = tonumber(v[11] or 0), minorBytes = tonumber(v[12] or 0), due = tonumber(v[13]), counted = v[17]}
   if v[2] ~= hl_era then
     t.isOfOldEra = true
     t.epoch = string.match(v[1], '^[^-]+') .. '-' .. hl_era
