@@ -20,7 +20,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'broker/tail': 'base broker',
   'broker/group': 'base broker',
   'broker/memory': 'base broker broker/tail broker/group',
-  'broker/log/limits.ts': '',
+  'broker/log/limits.ts': 'base',
   'broker/log/format': 'broker',
   'broker/log/disk': 'base broker broker/log/limits.ts broker/log/format',
   'broker/log/topics': 'base broker broker/tail broker/log/limits.ts broker/log/format broker/log/disk',
@@ -31,7 +31,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'broker/log/blobs': 'broker broker/log/disk',
   'broker/log/reclaim':
     'base broker broker/log/limits.ts broker/log/format broker/log/disk broker/log/topics broker/log/commit',
-  'broker/log/recovery': 'broker broker/log/format broker/log/disk broker/log/topics',
+  'broker/log/recovery': 'base broker broker/log/format broker/log/disk broker/log/topics',
   'broker/log': 'base broker broker/tail broker/group broker/log/**',
   'broker/redis/keys.ts': 'broker',
   'broker/redis/connection': 'base broker broker/redis/keys.ts',

@@ -117,12 +117,12 @@ export class LogEngine
     });
     this.#commit = new GroupCommit({ writer, clock, time, index, recent }, { fsync, limits }, this);
     const commit = this.#commit;
-    this.#expiry = new Expiry(clock, time, { table, index, sliceMax: limits.sweepTopics }, this);
+    this.#expiry = new Expiry(clock, time, { table, index, limits }, this);
     const expiry = this.#expiry;
     this.#appender = new Appender({ table, commit, reserve, time, expiry, accounts, newEpoch }, this);
     this.#schedule = new CheckpointSchedule({ clock, limits, table, commit }, this);
     this.#reclaim = new Reclaim({ ...storage, commit }, this);
-    this.#lister = new TopicLister(table, index, limits);
+    this.#lister = new TopicLister(table, index, clock, limits);
     const [appender, lister] = [this.#appender, this.#lister];
     const queueStore = new LogQueueStore({ table, groups, expiry, time, appender, lister }, this);
     this.#groups = new GroupConsumption(queueStore, { clock, flowOf, policyOf, broker: this }, groups);
@@ -324,10 +324,10 @@ export class LogEngine
     return segments.dead(writer.position.segment).length > 0 || this.#reclaim.needsCheckpoint();
   }
 
-  async writeCheckpoint(): Promise<void> {
+  async writeCheckpoint(captured: () => void): Promise<void> {
     const { checkpoint, writer, time, run, table } = this.#storage;
     const { segment } = writer.position;
-    await checkpoint.write(writer.position, time.now(), run);
+    await checkpoint.write(writer.position, time.now(), run, captured);
     await table.trim();
     this.#reclaim.afterCheckpoint(segment);
   }

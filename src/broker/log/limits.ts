@@ -1,6 +1,9 @@
 // Every bound of the log engine, with its unit and its reason. Tests set smaller ones.
 
-export interface LogLimits {
+import { SLICE_LIMITS, type SliceLimits } from '../../base/turn-slice.ts';
+
+/** The limits of a slice are those of every walk over topics or over frames. */
+export interface LogLimits extends SliceLimits {
   /** Bytes. The engine returns dead space to the device in whole segments. A batch never spans two segments. */
   readonly segmentBytes: number;
   /** While appends keep coming, the engine begins a commit (it writes and flushes one batch) this many ms after it
@@ -30,10 +33,6 @@ export interface LogLimits {
   readonly openSegmentsMax: number;
   /** Reads of segments under way at once. Few, so that cold readers leave threads for the commit. */
   readonly coldReadsMax: number;
-  /** Topics that the expiry sweep examines in one turn of the event loop. */
-  readonly sweepTopics: number;
-  /** Names that a list examines in one turn of the event loop. */
-  readonly listedInTurn: number;
   /** Names that one page of a list examines, whether they match or not: then the page ends and says where the next one
    *  begins. */
   readonly listedInPage: number;
@@ -57,6 +56,7 @@ export interface LogLimits {
 const MIB = 1024 * 1024;
 
 export const DEFAULT_LIMITS: LogLimits = {
+  ...SLICE_LIMITS,
   segmentBytes: 64 * MIB,
   commitIntervalMs: 10,
   commitPauseMs: 2,
@@ -70,8 +70,6 @@ export const DEFAULT_LIMITS: LogLimits = {
   recentBytes: 64 * MIB,
   openSegmentsMax: 64,
   coldReadsMax: 2,
-  sweepTopics: 256,
-  listedInTurn: 1024,
   listedInPage: 65_536,
   reserveBytes: 16 * MIB,
   reserveStepBytes: MIB / 4,

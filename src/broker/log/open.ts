@@ -4,6 +4,7 @@
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { Clock } from '../../base/clock.ts';
+import { TurnSlice } from '../../base/turn-slice.ts';
 import type { BrokerEngine, FlowOf } from '../broker.ts';
 import { BrokerError, isBrokerError } from '../errors.ts';
 import type { FlowPolicyOf } from '../flow-policy.ts';
@@ -139,15 +140,16 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   release.push(() => segments.close());
   await removeOldCopies(files, segments.folder);
   const accounts = new Accounts(options.accountOf, (name) => readAccount(index, name));
-  const table = new TopicTable(index, segments, limits, accounts);
+  const table = new TopicTable(index, segments, clock, limits, accounts);
   const damage = new DamageAccount(clock, onWarning);
   const [topics, parts] = readDamage(index);
   damage.load(topics, parts);
-  const checkpoint = new Checkpoint({ index, table, segments, reserve, damage, accounts });
+  const checkpoint = new Checkpoint({ clock, limits, index, table, segments, reserve, damage, accounts });
   const begun = await beginOn(options, opened);
   table.era = begun.run.era;
   table.nextTopicId = from?.nextTopicId ?? 1;
-  countUncounted(index, table, accounts, onWarning);
+  const slice = new TurnSlice(clock, limits);
+  await countUncounted({ index, table, accounts, slice }, onWarning);
   for (const figures of from?.segments ?? []) segments.restore(figures, figures.id !== from?.position.segment);
   segments.now = () => from?.time ?? 0;
   const groups = new Map([...index.groups()].map(([group, pattern]) => [group, parseTopicPattern(pattern)]));
@@ -162,10 +164,11 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
     lossy: begun.lossy,
     isSameBoot: begun.isSameBoot,
     isClean: opened.last?.clean === true,
+    slice,
     onFrame: (frame, location) => replay.apply(frame, location),
     onLost: (part) => lost.partLost(part),
   });
-  const beginning = afterLosses(begun, lost, onWarning);
+  const beginning = await afterLosses(begun, lost, slice, onWarning);
   const { run } = beginning;
   await segments.measure();
   warnOfMissing(segments, onWarning);
@@ -301,7 +304,12 @@ function warnOfMissing({ missing }: Segments, onWarning: (text: string) => void)
 
 /** Nothing is served before the first checkpoint has made durable what was lost. Until then a repeated start comes to
  *  the same. */
-function afterLosses(beginning: Beginning, lost: LostChanges, onWarning: (text: string) => void): Beginning {
+async function afterLosses(
+  beginning: Beginning,
+  lost: LostChanges,
+  slice: TurnSlice,
+  onWarning: (text: string) => void,
+): Promise<Beginning> {
   const { parts, topics } = lost;
   if (parts.length === 0) return beginning;
   const named = parts.slice(0, LOST_NAMED_MAX).map(describePart);
@@ -310,7 +318,7 @@ function afterLosses(beginning: Beginning, lost: LostChanges, onWarning: (text: 
   );
   if (beginning.isNewEra) return beginning;
   const run = { ...beginning.run, era: beginning.run.era + 1 };
-  lost.beginEra(run.era);
+  await lost.beginEra(run.era, slice);
   return { ...beginning, run, isNewEra: true };
 }
 

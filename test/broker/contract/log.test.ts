@@ -35,7 +35,7 @@ const COLD = {
   logPerLive: 1,
   spareSegments: 0,
   openSegmentsMax: 2,
-  sweepTopics: 2,
+  sliceItems: 2,
 };
 
 async function openLog(limits: Partial<LogLimits>): Promise<Subject> {

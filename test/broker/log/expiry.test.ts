@@ -122,7 +122,7 @@ test.each([
   ['is up', 0],
   ['comes a minute later', MINUTE],
 ])('a chat whose time %s ends by itself when a reader attaches during a sweep', async (_when, later) => {
-  const { broker, clock, reopen } = await openLog({ limits: { sweepTopics: 1 } });
+  const { broker, clock, reopen } = await openLog({ limits: { sliceItems: 1 } });
   // Their names sort before the chat's.
   for (let i = 0; i < 30; i++) await append(broker, topicName(`chat/c${i}`), minor('a'), { ttlMs: HOUR });
   const { epoch } = await append(broker, CHAT, minor('a'), { ttlMs: HOUR });
@@ -163,7 +163,7 @@ test('a topic whose time is up stays when a record is on its way that a group ha
 });
 
 test('a chat that is made between two slices of a sweep ends by itself when its time comes', async () => {
-  const { broker, clock, reopen } = await openLog({ limits: { sweepTopics: 1 } });
+  const { broker, clock, reopen } = await openLog({ limits: { sliceItems: 1 } });
   for (let i = 0; i < 30; i++) await append(broker, topicName(`chat/c${i}`), minor('a'), { ttlMs: HOUR });
   await broker.close();
   await clock.advance(HOUR);

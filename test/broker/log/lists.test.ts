@@ -27,7 +27,7 @@ test('a list of topics in the index and in memory is whole and in order, in slic
   const NAMES = ['a/x', 'b/x', 'b/y', 'c/x', 'c/y', 'd/x', 'e/z', 'f/x'];
   const topics = fc.array(fc.constantFrom(...NAMES), { maxLength: 12 });
   const sizes = fc.record({
-    listedInTurn: fc.integer({ min: 1, max: 4 }),
+    sliceItems: fc.integer({ min: 1, max: 4 }),
     listedInPage: fc.integer({ min: 1, max: 5 }),
   });
   await fc.assert(
@@ -56,7 +56,7 @@ test('a list of topics in the index and in memory is whole and in order, in slic
 });
 
 test('a page of a list with a wildcard in front ends after a number of names, also if none of them matched', async () => {
-  const { broker, reopen } = await openLog({ limits: { listedInTurn: 2, listedInPage: 4 } });
+  const { broker, reopen } = await openLog({ limits: { sliceItems: 2, listedInPage: 4 } });
   for (let i = 0; i < 10; i += 1) await append(broker, topicName(`chat/t${i}`), minor('x'));
   await append(broker, topicName('chat/wanted'), minor('x'));
   const again = await reopen();
@@ -65,7 +65,7 @@ test('a page of a list with a wildcard in front ends after a number of names, al
 });
 
 test('a group finds every topic that waits for it, in slices', async () => {
-  const { broker, reopen } = await openLog({ limits: { listedInTurn: 2 } });
+  const { broker, reopen } = await openLog({ limits: { sliceItems: 2 } });
   const waiting = Array.from({ length: 9 }, (_, i) => `request/t${i}`);
   for (const name of waiting) await append(broker, topicName(name), minor('x'));
   const again = await reopen();

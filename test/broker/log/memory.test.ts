@@ -1,5 +1,6 @@
 // What the engine keeps in memory and on the device is bounded and released again; and records that have left memory
 // are read the same as others.
+import { systemClock } from '../../../src/base/clock.ts';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -33,7 +34,7 @@ describe('memory', () => {
     for (let i = 0; i < 300; i++) await append(broker, topicName(`chat/t${i}`), minor(`${i}`));
     await broker.close();
     const index = new TopicIndex(join(folder, 'index'), () => undefined);
-    const table = new TopicTable(index, new Segments(nodeLogFiles, folder, 1), {
+    const table = new TopicTable(index, new Segments(nodeLogFiles, folder, 1), systemClock, {
       ...DEFAULT_LIMITS,
       idleTopicsMax: 20,
     });
@@ -230,7 +231,7 @@ function holdCheckpoints(): { readonly topics: readonly string[]; readonly relea
 
 describe('expiry', () => {
   test('finds topics that are not in memory, in slices, and drops their tombstones in time', async () => {
-    const limits = { idleTopicsMax: 4, dirtyTopicsMax: 8, sweepTopics: 3 };
+    const limits = { idleTopicsMax: 4, dirtyTopicsMax: 8, sliceItems: 3 };
     const { broker, folder, clock, reopen } = await openLog({ limits });
     for (let i = 0; i < 50; i++) await append(broker, topicName(`chat/t${i}`), minor('x'), { ttlMs: 60_000 });
     await append(broker, topicName('chat/stays'), minor('x'));

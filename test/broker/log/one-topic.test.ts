@@ -60,7 +60,7 @@ async function openCold(): Promise<Opened> {
     checkpointBytes: 1,
     segmentBytes: 4096,
     openSegmentsMax: 2,
-    sweepTopics: 2,
+    sliceItems: 2,
   };
   const [clock, files] = [new LateClock(), new FaultyFiles()];
   const { broker, reopen, fatal } = await openLog({ clock, files, limits });

@@ -88,9 +88,9 @@ describe('a check of a log', () => {
   });
 
   test('goes in pages over many topics', async () => {
-    const { broker, reopen } = await openLog({ limits: { ...LIMITS, listedInTurn: 2 } });
+    const { broker, reopen } = await openLog({ limits: { ...LIMITS, sliceItems: 2 } });
     for (const chat of CHATS) await append(broker, chat, minor('x'));
-    const { pages, ...rest } = await checkAll(await reopen({ limits: { listedInTurn: 2 } }));
+    const { pages, ...rest } = await checkAll(await reopen({ limits: { sliceItems: 2 } }));
     expect(rest).toMatchObject({ topics: 4, records: 4, damaged: [] });
     expect(pages).toBeGreaterThan(1);
   });

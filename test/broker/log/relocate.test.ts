@@ -1,5 +1,6 @@
 // What a moved frame does to its topic when it is durable, and again in a replay: it moves exactly the records that are
 // still where they were.
+import { systemClock } from '../../../src/base/clock.ts';
 import { expect, onTestFinished, test } from 'vitest';
 import { nodeLogFiles } from '../../../src/broker/log/disk/log-files.ts';
 import { Segments } from '../../../src/broker/log/disk/segments.ts';
@@ -24,7 +25,7 @@ class Log {
   private constructor(folder: string, index: TopicIndex) {
     this.segments = new Segments(nodeLogFiles, folder, 1);
     for (const id of [OLD, NEW]) this.segments.add(id, true);
-    this.table = new TopicTable(index, this.segments, DEFAULT_LIMITS);
+    this.table = new TopicTable(index, this.segments, systemClock, DEFAULT_LIMITS);
     const nothing = (): undefined => undefined;
     const damage = { declared: nothing, forget: nothing, found: nothing, partLost: nothing };
     this.#replay = new Replay(this.table, damage, new LostChanges(this.table, damage), nothing);

@@ -12,8 +12,9 @@ import type { TopicTable } from '../topics/topic-table.ts';
 export interface CheckpointWork {
   /** The device has no room, and a checkpoint would make some. */
   isNeededForRoom(): boolean;
-  /** Writes a checkpoint, and removes from memory what the index then holds. */
-  writeCheckpoint(): Promise<void>;
+  /** Writes a checkpoint, and removes from memory what the index then holds. Calls `captured` when commits may
+   *  continue: in the same turn if few topics have changed. */
+  writeCheckpoint(captured: () => void): Promise<void>;
 }
 
 /** Commits wait while a checkpoint is running and this many times `dirtyTopicsMax` topics have changed since it
@@ -37,6 +38,8 @@ export class CheckpointSchedule {
   #due = false;
   #timer: Timer | undefined;
   #running: Promise<void> | undefined;
+  /** The running checkpoint is still taking its image of the changes: no commit may change what it takes. */
+  #isCapturing = false;
   #stopped = false;
   /** Callers of `whenRoom`: the expiry sweep and the reclaim, which wait before they continue. */
   #waiting: (() => void)[] = [];
@@ -65,6 +68,7 @@ export class CheckpointSchedule {
 
   /** The next commit must wait for the running checkpoint. */
   get holdsCommits(): boolean {
+    if (this.#isCapturing) return true;
     return this.#running !== undefined && this.#table.dirty.size >= DIRTY_FACTOR_MAX * this.#limits.dirtyTopicsMax;
   }
 
@@ -118,10 +122,18 @@ export class CheckpointSchedule {
     this.#bytes = 0;
     this.#timer?.cancel();
     this.#timer = undefined;
-    this.#running = this.#engine.writeCheckpoint().then(
-      () => this.#finished(),
-      (error: unknown) => this.#failed(error),
-    );
+    this.#isCapturing = true;
+    this.#running = this.#engine
+      .writeCheckpoint(() => this.#captured())
+      .then(
+        () => this.#finished(),
+        (error: unknown) => this.#failed(error),
+      );
+  }
+
+  #captured(): void {
+    this.#isCapturing = false;
+    this.#commit.resume();
   }
 
   /** What changed meanwhile needs the next checkpoint, also if no append follows. */
@@ -138,6 +150,7 @@ export class CheckpointSchedule {
   /** After a lack of room the log is still the truth: the next checkpoint includes what this one could not write. */
   #failed(error: unknown): void {
     this.#running = undefined;
+    this.#isCapturing = false;
     this.#hasFailed = true;
     this.#commit.resume();
     this.#notifyWaiting();

@@ -1,8 +1,10 @@
 // Writes what is true of the log up to one position into the index, in one transaction, so that a start replays only
-// what follows. It captures its content by reference, in one turn of the event loop at a batch boundary, because
-// thousands of live chats wait meanwhile; it encodes in slices between their appends, and the index thread writes.
+// what follows. It captures its content by reference at a batch boundary, in slices of some ms: one for the topics of a
+// busy node, and commits wait meanwhile. It encodes in shorter slices between appends, and the index thread writes.
 // Afterwards it removes segments to which nothing points any more.
 import { setImmediate } from 'node:timers/promises';
+import type { Clock } from '../../../base/clock.ts';
+import { TurnSlice, type SliceLimits } from '../../../base/turn-slice.ts';
 import { TOMBSTONE_MS } from '../../broker.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import type { AccountFigures, Accounts } from '../../accounts.ts';
@@ -64,6 +66,8 @@ interface Rest {
 type SavedDamage = Pick<DamageAccount, 'takeChanged' | 'takeChangedParts' | 'keepParts'>;
 
 export interface CheckpointParts {
+  readonly clock: Pick<Clock, 'mono'>;
+  readonly limits: SliceLimits;
   readonly index: TopicIndex;
   readonly table: TopicTable;
   readonly segments: Segments;
@@ -81,12 +85,14 @@ export class Checkpoint {
   readonly #accounts: Pick<Accounts, 'counts' | 'takeChanged'>;
   /** A transaction that found no room on the device leaves its changes here; the next one begins with them. */
   readonly #changes = new IndexChanges();
+  readonly #slice: TurnSlice;
   #turnEnd = CHANGES_A_TURN;
   /** Topics that are captured and not yet readable from the index. */
   #captured: Topic[] = [];
   #groups: (readonly [group: string, pattern: string])[] = [];
 
-  constructor({ index, table, segments, reserve, damage, accounts }: CheckpointParts) {
+  constructor({ clock, limits, index, table, segments, reserve, damage, accounts }: CheckpointParts) {
+    this.#slice = new TurnSlice(clock, limits);
     this.#index = index;
     this.#table = table;
     this.#segments = segments;
@@ -100,12 +106,30 @@ export class Checkpoint {
   }
 
   /**
-   * Captures everything before it returns; everything in the log before `position` must be on the device by then.
-   * Resolves when the checkpoint is durable and the segments that it made superfluous are removed.
+   * Calls `captured` when it has captured everything; everything in the log before `position` must be on the device,
+   * and no frame may become durable before that. Resolves when the checkpoint is durable and the segments that it made
+   * superfluous are removed.
    */
-  write(position: LogPosition, time: number, run: ProcessRun): Promise<void> {
-    const topics = this.#table.takeDirty();
-    const images = topics.map((topic) => captureTopic(topic, time));
+  async write(position: LogPosition, time: number, run: ProcessRun, captured?: () => void): Promise<void> {
+    const images = await this.#captureTopics(time);
+    const { rest, dead } = this.#captureRest(position, time, run);
+    captured?.();
+    await this.#finish(rest, images, dead);
+  }
+
+  async #captureTopics(time: number): Promise<readonly TopicImage[]> {
+    const images: TopicImage[] = [];
+    this.#slice.begin();
+    for (const topic of this.#table.takeDirty()) {
+      // Waits before the topic and not behind the last one: a few topics are captured in the turn of the call.
+      if (images.length > 0 && this.#slice.isOver()) await this.#slice.next();
+      images.push(captureTopic(topic, time));
+      this.#captured.push(topic);
+    }
+    return images;
+  }
+
+  #captureRest(position: LogPosition, time: number, run: ProcessRun): { rest: Rest; dead: readonly number[] } {
     // The table leaves dead segments out: otherwise a crash half way through their removal would look like a loss.
     const dead = this.#segments.dead(position.segment);
     const segments = [...this.#segments.all()].filter(({ id }) => !dead.includes(id)).map((one) => ({ ...one }));
@@ -122,8 +146,7 @@ export class Checkpoint {
     };
     this.#table.endedEpochs = [];
     this.#groups = [];
-    this.#captured = this.#captured.length === 0 ? topics : this.#captured.concat(topics);
-    return this.#finish(rest, images, dead);
+    return { rest, dead };
   }
 
   /** Records only the time, for an idle log. Without room on the device the last recorded time stays. */
@@ -153,9 +176,19 @@ export class Checkpoint {
     // It may use the reserve: without the checkpoint no removal frees room.
     await this.#reserve.use(() => this.#index.apply(changes));
     changes.clear();
-    for (const topic of this.#captured) topic.capturing = false;
-    this.#captured = [];
+    await this.#release();
     await this.#segments.unlink(dead);
+  }
+
+  /** The index has the captured topics: they may leave memory. */
+  async #release(): Promise<void> {
+    const captured = this.#captured;
+    this.#captured = [];
+    this.#slice.begin();
+    for (const topic of captured) {
+      topic.capturing = false;
+      if (this.#slice.isOver()) await this.#slice.next();
+    }
   }
 
   #isTurnOver(): boolean {
@@ -201,6 +234,7 @@ function captureAccounts(accounts: Pick<Accounts, 'counts' | 'takeChanged'>): Re
 }
 
 function captureTopic(topic: Topic, time: number): TopicImage {
+  topic.dirty = false;
   topic.capturing = true;
   const { name, id, bytes, visible: version, consumed, delivered, indexedAt: indexedBefore } = topic;
   const tombstone =

@@ -3,6 +3,7 @@
 // keeps its epoch. Of every other topic it is not known what the lost parts changed: an append, a removal, a superseded
 // answer. So all of them begin another epoch, and their readers receive a reset. Nothing here depends on the clock or
 // on chance: a start that was cut short is repeated with the same result, and the first checkpoint makes it durable.
+import type { TurnSlice } from '../../../base/turn-slice.ts';
 import { newTopicState } from '../../append-rules.ts';
 import type { LostPart } from '../../health.ts';
 import type { EndedFrame, FrameWrite } from '../format/frame-codec.ts';
@@ -78,8 +79,8 @@ export class LostChanges {
 
   /** Begins the era in which every topic has another epoch of which it is not known what was lost. Call it behind the
    *  last frame. */
-  beginEra(era: number): void {
-    this.#table.beginEra(era, this.#followed);
+  beginEra(era: number, slice: TurnSlice): Promise<void> {
+    return this.#table.beginEra(era, this.#followed, slice);
   }
 
   #versionAt(version: TopicVersion, next: number): TopicVersion {

@@ -2,6 +2,7 @@
 // segment may be torn, and recovery cuts it off. Other damage in the part that it reads is damage to acknowledged
 // changes: recovery gives everything that can be read, in order, and reports what cannot (lost-changes.ts). It does not
 // read the segments before that part: records that are damaged there are found by the first read.
+import type { TurnSlice } from '../../../base/turn-slice.ts';
 import { BrokerError } from '../../errors.ts';
 import { decodeSegmentHead, SEGMENT_HEAD_BYTES, type LogPosition } from '../format/batch-codec.ts';
 import type { LogFile, LogFiles } from '../disk/log-files.ts';
@@ -29,6 +30,7 @@ export interface ReplayOptions extends ReplayEvents {
   readonly isSameBoot: boolean;
   /** The last process run has closed the log: nothing was written behind the checkpoint. */
   readonly isClean: boolean;
+  readonly slice: TurnSlice;
 }
 
 /** @throws BrokerError corrupt, invalid-config */
@@ -51,6 +53,7 @@ export async function recoverLog(files: LogFiles, segments: Segments, options: R
     segments,
     ids.filter((id) => id >= begin),
   );
+  options.slice.begin();
   const recovery = new Recovery(files, segments, options);
   const hasBegun = from !== undefined && from.segment !== 0;
   if (hasBegun && starts[0]?.id !== begin) recovery.beginMissing(begin);

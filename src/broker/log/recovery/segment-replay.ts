@@ -1,6 +1,7 @@
 // Reads one segment of the replayed part of the log, and gives the frames that match their checksums, in order. Where
 // bytes cannot be read, it reports the part and continues at the next batch. Only the end of the last segment can be
 // torn by a crash: nothing there was acknowledged, and it is cut off without a report.
+import type { TurnSlice } from '../../../base/turn-slice.ts';
 import type { LostPart } from '../../health.ts';
 import { BrokerError, isBrokerError } from '../../errors.ts';
 import type { LogFile } from '../disk/log-files.ts';
@@ -49,6 +50,8 @@ export interface SegmentOptions extends ReplayEvents {
   /** The first sequence of the next segment. A process that had already been replaced wrote the batches from this
    *  sequence on here. */
   readonly endSequence: number;
+  /** Counts the frames: the log behind a checkpoint may have a million of them. */
+  readonly slice: TurnSlice;
 }
 
 export class SegmentReplay {
@@ -104,7 +107,11 @@ export class SegmentReplay {
     const isWhole = isNext && parts.every(({ frame }) => frame !== undefined);
     if (!isWhole && (await this.#isTorn(at, head))) return this.#cut();
     if (head.sequence > this.#state.sequence) this.#report(at, 0, 'batches before it are missing');
-    for (const part of parts) this.#give(part, from);
+    const { slice } = this.#options;
+    for (const part of parts) {
+      this.#give(part, from);
+      if (slice.isOver()) await slice.next();
+    }
     this.#lastBatch = at;
     this.#position = from + head.byteLength;
     this.#state.sequence = head.sequence + 1;

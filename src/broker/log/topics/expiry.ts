@@ -5,8 +5,8 @@
 // a topic that a group has yet to consume, or that has frames that are not durable yet. It checks the topic again when
 // the group has consumed it, or when all its frames are durable or refused. It extends the life of a topic that its
 // readers keep. A hard maximum ends a topic whatever holds it.
-import { setImmediate } from 'node:timers/promises';
 import type { Clock, Timer } from '../../../base/clock.ts';
+import { TurnSlice, type SliceLimits } from '../../../base/turn-slice.ts';
 import { TOMBSTONE_MS } from '../../broker.ts';
 import { expiryAfter, hasEnded, isKeptByReaders, readerTtl } from '../../lifetime.ts';
 import type { EngineTime } from './engine-time.ts';
@@ -18,8 +18,9 @@ import type { Topic } from './topic.ts';
 const SWEEP_INTERVAL_MS = 10;
 /** When the sweep is repeated after refused writes (a full device). */
 const EXPIRY_RETRY_MS = 1000;
-/** Ends that are not durable yet, above which the sweep waits. They share a few batches of the log. */
-const ENDS_MAX = 512;
+/** Ends that are not durable yet, at which the sweep waits. They share a few batches of the log, and all ends of a
+ *  batch become visible in one turn of the event loop. */
+const ENDS_MAX = 256;
 
 /** What the engine decides and does about a topic whose time is up. */
 export interface ExpiryRules {
@@ -39,7 +40,7 @@ export class Expiry {
   readonly #time: EngineTime;
   readonly #table: TopicTable;
   readonly #index: TopicIndex;
-  readonly #sliceMax: number;
+  readonly #slice: TurnSlice;
   readonly #engine: ExpiryRules;
   #timer: { readonly at: number; readonly timer: Timer } | undefined;
   #sweptAt = 0;
@@ -47,8 +48,6 @@ export class Expiry {
    *  refused. */
   readonly #leftAt = new Map<Topic, number>();
   #sweeping = false;
-  /** Topics that this turn of the event loop may still examine. */
-  #left = 0;
   /** Ends that are not durable yet. */
   #ending = 0;
   #onEnded: (() => void) | undefined;
@@ -60,14 +59,14 @@ export class Expiry {
   constructor(
     clock: Clock,
     time: EngineTime,
-    topics: { readonly table: TopicTable; readonly index: TopicIndex; readonly sliceMax: number },
+    topics: { readonly table: TopicTable; readonly index: TopicIndex; readonly limits: SliceLimits },
     engine: ExpiryRules,
   ) {
     this.#clock = clock;
     this.#time = time;
     this.#table = topics.table;
     this.#index = topics.index;
-    this.#sliceMax = topics.sliceMax;
+    this.#slice = new TurnSlice(clock, topics.limits);
     this.#engine = engine;
   }
 
@@ -148,7 +147,7 @@ export class Expiry {
     if (this.#closed || this.#sweeping) return;
     this.#sweeping = true;
     this.#earliest = Number.POSITIVE_INFINITY;
-    this.#left = this.#sliceMax;
+    this.#slice.begin();
     this.#sweepAll(this.#time.now()).catch((error: unknown) => {
       this.#finish();
       this.#engine.sweepFailed(error);
@@ -175,15 +174,14 @@ export class Expiry {
   }
 
   #isSliceOver(): boolean {
-    this.#left -= 1;
-    return this.#left <= 0;
+    return this.#slice.isOver() || this.#ending >= ENDS_MAX;
   }
 
   async #nextSlice(): Promise<void> {
-    await setImmediate();
     await this.#engine.whenRoom();
     while (this.#ending >= ENDS_MAX) await new Promise<void>((resolve) => (this.#onEnded = resolve));
-    this.#left = this.#sliceMax;
+    // Last: the turn in which a batch becomes visible has work enough.
+    await this.#slice.next();
   }
 
   #examineLoaded(topic: Topic, now: number): void {
@@ -244,11 +242,10 @@ export class Expiry {
       if (expiresAt > now) this.#checkAgainAt(expiresAt);
       return;
     }
-    const entry = this.#index.topic(name);
-    if (entry === undefined) return;
-    const { visible, tombstone } = this.#table.peek(name, entry);
+    const topic = this.#table.find(name);
+    if (topic === undefined) return;
+    const { visible, tombstone } = topic;
     const at = visible === undefined ? (tombstone?.at ?? Infinity) + TOMBSTONE_MS : (visible.expiresAt ?? Infinity);
-    const topic = this.#table.get(name);
     if (at > now) {
       this.#table.touch(topic);
       this.#checkAgainAt(at);

@@ -1,7 +1,8 @@
 // The topics in memory. A topic is loaded with its first use, from the index or new, and leaves memory when it has not
 // been used for a while. A topic stays while it has changes since the last checkpoint, a write in progress, or readers.
 // So a server with a million idle chats holds none of them.
-import { setImmediate } from 'node:timers/promises';
+import type { Clock } from '../../../base/clock.ts';
+import { TurnSlice } from '../../../base/turn-slice.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
 import type { LogLimits } from '../limits.ts';
 import type { FrameLocation, MovedFrame } from '../format/frame-codec.ts';
@@ -15,23 +16,31 @@ import type { Accounts } from '../../accounts.ts';
 
 /** Topics considered for removal with each load, so that making room never takes long. */
 const SWEEP_STEPS = 8;
-/** Topics considered for removal in one turn of the event loop after a checkpoint, which takes less than 1 ms. */
-const TRIM_STEPS = 1024;
+/** Topics considered for removal between two looks at the time. */
+const TRIM_STEPS = 16;
 
 export class TopicTable {
   readonly #index: TopicIndex;
   readonly #limits: LogLimits;
   readonly #context: TopicContext;
   readonly #topics = new Map<LiteTopicName, Topic>();
-  readonly #dirty = new Set<Topic>();
+  readonly #trimming: TurnSlice;
+  #dirty = new Set<Topic>();
   #hand: Iterator<Topic, undefined> = this.#topics.values();
   /** Ended epochs whose chunks the next checkpoint deletes from the index. */
   endedEpochs: EndedEpoch[] = [];
   era = 0;
   nextTopicId = 1;
 
-  constructor(index: TopicIndex, segments: Segments, limits: LogLimits, accounts?: Pick<Accounts, 'of'>) {
+  constructor(
+    index: TopicIndex,
+    segments: Segments,
+    clock: Pick<Clock, 'mono'>,
+    limits: LogLimits,
+    accounts?: Pick<Accounts, 'of'>,
+  ) {
     this.#index = index;
+    this.#trimming = new TurnSlice(clock, limits);
     this.#limits = limits;
     this.#context = {
       loadChunk: (topicId, chunk) => this.#loadChunk(topicId, chunk),
@@ -61,11 +70,14 @@ export class TopicTable {
     return { ...version, damages, state: { ...version.state, epoch } };
   }
 
-  /** Gives every topic another epoch, except for the `kept` ones. Only while no write is pending. */
-  beginEra(era: number, kept: ReadonlySet<Topic>): void {
+  /** Gives every topic another epoch, except for the `kept` ones. Only before anything is
+   *  served. */
+  async beginEra(era: number, kept: ReadonlySet<Topic>, slice: TurnSlice): Promise<void> {
     const before = this.era;
     this.era = era;
+    slice.begin();
     for (const topic of this.#topics.values()) {
+      if (slice.isOver()) await slice.next();
       const { visible } = topic;
       if (visible === undefined) continue;
       const { state, base, damages } = visible;
@@ -129,11 +141,11 @@ export class TopicTable {
     if (hasMoved) this.touch(topic);
   }
 
-  /** Returns the changed topics for a checkpoint, and marks them as clean. */
-  takeDirty(): Topic[] {
-    const taken = [...this.#dirty];
-    this.#dirty.clear();
-    for (const topic of taken) topic.dirty = false;
+  /** The changed topics, for a checkpoint: the caller marks each as clean when it has captured it. What changes before
+   *  that is captured with it, and what changes afterwards is for the next checkpoint. */
+  takeDirty(): ReadonlySet<Topic> {
+    const taken = this.#dirty;
+    this.#dirty = new Set();
     return taken;
   }
 
@@ -164,11 +176,12 @@ export class TopicTable {
   /** Removes the topics beyond `idleTopicsMax` that are not in use, in slices: what a checkpoint has just written would
    *  otherwise stay in memory until other topics are loaded. */
   async trim(): Promise<void> {
+    this.#trimming.begin();
     // The hand passes each topic twice: in between, a topic that is in use is used again.
     for (let left = 2 * this.#topics.size; left > 0; left -= TRIM_STEPS) {
       if (this.#topics.size <= this.#limits.idleTopicsMax) return;
       this.#makeRoom(Math.min(left, TRIM_STEPS), undefined);
-      await setImmediate();
+      if (this.#trimming.isOver()) await this.#trimming.next();
     }
   }
 
