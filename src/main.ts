@@ -37,7 +37,10 @@ const CRASH_SIGNALS = ['SIGSEGV', 'SIGBUS', 'SIGFPE', 'SIGILL', 'SIGABRT', 'SIGT
 /** ms after the drain time at which the process is ended by force. */
 const DRAIN_SLACK_MS = 5_000;
 
-const output: Output = { line: (text) => void process.stdout.write(`${text}\n`) };
+const output: Output = {
+  line: (text) => void process.stdout.write(`${text}\n`),
+  note: (text) => void process.stderr.write(`holdline: ${text}\n`),
+};
 
 let isServer = false;
 // A command ends when nobody reads its output any more, as in `holdline topics tail | head`. A server continues: its

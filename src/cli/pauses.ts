@@ -29,6 +29,14 @@ export async function setPause(
   if (isPaused && kind === 'topic') await mustBeThere(store, target.name);
   const isChanged = await new Pauses({ broker: store, clock: systemClock }).set(target, isPaused);
   output.line(`${kind} ${target.name} is ${isPaused ? 'paused' : 'not paused'}${isChanged ? '' : ', as before'}`);
+  if (isPaused && kind === 'agent') await warnOfUnknown(store, target.name, output);
+}
+
+/** The pause holds all the same: an agent may be added later. */
+async function warnOfUnknown(store: TopicStore, agent: string, output: Output): Promise<void> {
+  const agents = await store.agents?.();
+  if (agents === undefined || agents.includes(agent)) return;
+  output.note(`this server has no agent ${agent}: its agents are ${agents.join(', ')}`);
 }
 
 /** A name without its user, as a client writes it, is no topic: the pause would hold nothing. */
@@ -39,6 +47,7 @@ async function mustBeThere(store: TopicStore, name: string): Promise<void> {
 }
 
 export async function listPauses(store: TopicStore, output: Output): Promise<void> {
-  for (const { kind, name, since } of await new Pauses({ broker: store, clock: systemClock }).list())
-    output.line(`${kind}\t${name}\tsince ${new Date(since).toISOString()}`);
+  const pauses = await new Pauses({ broker: store, clock: systemClock }).list();
+  for (const { kind, name, since } of pauses) output.line(`${kind}\t${name}\tsince ${new Date(since).toISOString()}`);
+  if (pauses.length === 0) output.note('nothing is paused');
 }

@@ -22,6 +22,7 @@ import { CommandLog, type EndedRun } from '../session/commands/command-log.ts';
 import { RECENT_ADDED_MAX } from '../session/commands/recent-messages.ts';
 import type { Worker } from '../worker/worker.ts';
 import { engineStore } from './admin/engine-store.ts';
+import type { TopicStore } from './admin/admin-protocol.ts';
 import { AdminServer } from './admin/admin-server.ts';
 import { buildWorker, type WorkerDeps } from './build-worker.ts';
 import type { Config } from './config/config.ts';
@@ -123,7 +124,7 @@ async function startGateway(
     metrics: { ...(worker === undefined ? {} : workerMetrics(worker)), ...queueMetrics(broker, config.agents) },
     ...(config.edge.servesPage ? demoAssets() : {}),
   });
-  const admin = config.broker.engine === 'log' ? new AdminServer(engineStore(broker), logger) : undefined;
+  const admin = config.broker.engine === 'log' ? new AdminServer(adminStore(config, broker), logger) : undefined;
   if (config.broker.engine === 'log') await admin?.listen(config.broker.folder);
   warnOfOpenEdge(config, logger);
   warnOfOpenTokens(config, logger);
@@ -143,6 +144,12 @@ async function startGateway(
       await broker.close();
     }),
   };
+}
+
+/** A gateway without configured agents does not know which there are. */
+function adminStore({ agents }: Config, broker: BrokerEngine): TopicStore {
+  const names = agents.map(({ name }) => name);
+  return { ...engineStore(broker), ...(names.length === 0 ? {} : { agents: async () => names }) };
 }
 
 /** Nodes of version 0.1 may work on the same Redis during an update. No other node reads a data folder. */

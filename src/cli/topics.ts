@@ -16,6 +16,8 @@ const LIST_LIMIT = 1000;
 
 export interface Output {
   line(text: string): void;
+  /** A line for a person beside the output, which a script that reads the output does not see. */
+  note(text: string): void;
 }
 
 /** Runs one command against the storage that the configuration names. `isRunning`: a server runs on it and answers. */
@@ -54,12 +56,15 @@ function fail(error: Error): never {
 
 export async function listTopics(store: TopicStore, pattern: string, output: Output): Promise<void> {
   const parsed = parseTopicPattern(pattern);
+  let count = 0;
   let after: LiteTopicName | undefined;
   do {
     const page = await store.list(parsed, { limit: LIST_LIMIT, ...(after === undefined ? {} : { after }) });
     for (const info of page.topics) output.line(topicLine(info));
+    count += page.topics.length;
     after = page.after;
   } while (after !== undefined);
+  if (count === 0) output.note(`no topic matches ${pattern}`);
 }
 
 function topicLine(info: TopicInfo): string {
@@ -132,6 +137,7 @@ export async function removeTopic(store: TopicStore, name: string, output: Outpu
 
 /** Prints the dead letters of one group, or of all, without their records. */
 export async function listLetters(store: TopicStore, group: string, output: Output): Promise<void> {
+  let count = 0;
   let after: LiteTopicName | undefined;
   do {
     const page = await listDeadLetters(store, { group, limit: LIST_LIMIT, ...(after === undefined ? {} : { after }) });
@@ -139,8 +145,10 @@ export async function listLetters(store: TopicStore, group: string, output: Outp
       const from = `${topic} ${encodePosition({ epoch, offset })}`;
       output.line([name, from, reason, `${attempts} attempts`, new Date(at).toISOString()].join('\t'));
     }
+    count += page.letters.length;
     after = page.after;
   } while (after !== undefined);
+  if (count === 0) output.note(`there are no dead letters${group === '*' ? '' : ` of ${group}`}`);
 }
 
 export async function releaseLetter(store: TopicStore, name: string, output: Output): Promise<void> {

@@ -62,13 +62,25 @@ function printIndex(what: string, output: Output): void {
 /** Prints the parts of the log that starts could not read, and the topics that are known to be damaged: by a running
  *  server, since its start; otherwise by a check. */
 export async function listDamaged(store: TopicStore, isRunning: boolean, output: Output): Promise<void> {
-  if (store.check === undefined || store.damaged === undefined) return;
-  for (const part of (await store.lostParts?.()) ?? []) printPart(part, output);
-  if (isRunning) {
-    for (const damaged of await store.damaged()) printDamage(damaged, output);
+  if (store.check === undefined || store.damaged === undefined) {
+    output.note('the server of this storage checks its records itself');
     return;
   }
-  for await (const page of pages(store.check.bind(store))) printPage(page, output);
+  const parts = (await store.lostParts?.()) ?? [];
+  for (const part of parts) printPart(part, output);
+  if (isRunning) {
+    const damaged = await store.damaged();
+    for (const one of damaged) printDamage(one, output);
+    if (parts.length + damaged.length === 0)
+      output.note('no read since the start of the server has found damage; holdline topics verify reads everything');
+    return;
+  }
+  let isWhole = parts.length === 0;
+  for await (const page of pages(store.check.bind(store))) {
+    printPage(page, output);
+    isWhole &&= page.damaged.length === 0 && page.index === undefined;
+  }
+  if (isWhole) output.note('nothing is damaged');
 }
 
 type Check = NonNullable<TopicStore['check']>;

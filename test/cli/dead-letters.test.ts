@@ -35,9 +35,11 @@ it('dead letters are listed and released once, and nothing else is released', as
   const store = await connectAdmin(folder);
   if (store === undefined) throw new Error('no server answers');
   const lines: string[] = [];
-  const output = { line: (text: string) => void lines.push(text) };
+  const notes: string[] = [];
+  const output = { line: (text: string) => void lines.push(text), note: (text: string) => void notes.push(text) };
   await listLetters(store, 'workers:b', output);
   expect(lines).toEqual([]);
+  expect(notes.splice(0)).toEqual(['there are no dead letters of workers:b']);
   await listLetters(store, '*', output);
   const [name = '', ...rest] = (lines.pop() ?? '').split('\t');
   expect(rest).toEqual([`${TOPIC} e.0`, 'no-good', '1 attempts', new Date(clock.now()).toISOString()]);

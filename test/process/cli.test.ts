@@ -251,7 +251,15 @@ describe('holdline topics', () => {
     await prompt(server, 'kept', 'count 1 at 1000/s');
     const whileRunning = await run(['topics', 'ls'], env);
     expect(whileRunning.stdout).toContain(`${keptTopic}\t`);
+    expect(await run(['pauses'], env)).toEqual({ code: 0, stdout: '', stderr: 'holdline: nothing is paused\n' });
     expect((await run(['pause', '--topic', keptTopic], env)).stdout).toBe(`topic ${keptTopic} is paused\n`);
+    expect(await run(['pause', '--agent', 'defualt'], env)).toEqual({
+      code: 0,
+      stdout: 'agent defualt is paused\n',
+      stderr: 'holdline: this server has no agent defualt: its agents are default\n',
+    });
+    expect((await run(['resume', '--agent', 'defualt'], env)).stderr).toBe('');
+    expect((await run(['pause', '--agent', 'default'], env)).stderr).toBe('');
     await server.kill('SIGKILL');
     expect((await run(['pauses'], env)).stdout).toContain(`topic\t${keptTopic}\tsince 2`);
     expect((await run(['resume', '--topic', keptTopic], env)).stdout).toBe(`topic ${keptTopic} is not paused\n`);
@@ -280,7 +288,12 @@ describe('holdline topics', () => {
       const stream = await follow(server, id, story);
       await stream.until(() => story.hasEnded(runId));
     }
-    expect(await run(['topics', 'damaged'], env)).toEqual({ code: 0, stdout: '', stderr: '' });
+    expect(await run(['topics', 'damaged'], env)).toEqual({
+      code: 0,
+      stdout: '',
+      stderr:
+        'holdline: no read since the start of the server has found damage; holdline topics verify reads everything\n',
+    });
     flipBit(join(server.folder, 'log', '0000000000000001.seg'), 'count 4 at 1000/s, kept');
 
     // The frame holds the prompt and the request of its run.

@@ -155,6 +155,7 @@ describe('the environment', () => {
 
   it.each<[string, Environment]>([
     ['nothing', {}],
+    ['the address that the examples read', { HOLDLINE_URL: 'http://127.0.0.1:8080' }],
     ['another host with a key', { HOST: '0.0.0.0', HOLDLINE_JWT_SECRET: SECRET }],
     [
       'proxies and origins',

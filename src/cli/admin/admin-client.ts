@@ -65,6 +65,10 @@ class AdminClient implements TopicStore {
     return (await this.#call<string | null>({ op: 'checkIndex' })) ?? undefined;
   }
 
+  async agents(): Promise<readonly string[] | undefined> {
+    return (await this.#call<readonly string[] | null>({ op: 'agents' })) ?? undefined;
+  }
+
   async damaged(): Promise<readonly DamagedTopic[]> {
     return this.#call({ op: 'damaged' });
   }

@@ -17,12 +17,15 @@ export interface TopicStore extends Pick<Broker, 'list' | 'describe' | 'read' | 
   lostParts?(): readonly LostPart[] | Promise<readonly LostPart[]>;
   /** Releases a dead letter. False: there is no such letter, or it was released before. */
   release(name: LiteTopicName): Promise<boolean>;
+  /** The names of the agents that the server knows; undefined where it does not know which there are. */
+  agents?(): Promise<readonly string[] | undefined>;
 }
 
 export type AdminRequest =
   | { readonly op: 'health' }
   | { readonly op: 'check'; readonly args: Parameters<RecordChecking['check']> }
   | { readonly op: 'checkIndex' }
+  | { readonly op: 'agents' }
   | { readonly op: 'damaged' }
   | { readonly op: 'lostParts' }
   | { readonly op: 'list'; readonly args: Parameters<Broker['list']> }

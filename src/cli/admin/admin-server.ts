@@ -92,6 +92,8 @@ export class AdminServer {
         return this.#store.check?.(request.args[0] ?? undefined);
       case 'checkIndex':
         return this.#store.checkIndex?.();
+      case 'agents':
+        return this.#store.agents?.();
       case 'damaged':
         return this.#store.damaged?.();
       case 'lostParts':

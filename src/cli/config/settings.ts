@@ -60,8 +60,9 @@ export const SETTINGS = [
 /** Add a new setting to SETTINGS; the compiler refuses to read any other name. */
 export type Setting = (typeof SETTINGS)[number];
 
-/** Settings of `npm run cluster`; its processes receive them too. */
-const TOOL_SETTINGS: ReadonlySet<string> = new Set(['HOLDLINE_CLUSTER_FOLDER']);
+/** Of `npm run cluster`, whose processes receive it too; and of the examples, where it is the address of the server: a
+ *  shell that exports it may start the server as well. */
+const TOOL_SETTINGS: ReadonlySet<string> = new Set(['HOLDLINE_CLUSTER_FOLDER', 'HOLDLINE_URL']);
 const PREFIX = 'HOLDLINE_';
 /** Kubernetes sets these in every pod in the namespace of a service called `holdline` or `holdline-…`. */
 const SERVICE_LINK =
@@ -89,7 +90,11 @@ export function findUnknownSettings(
       name.length > NAME_CHARS_MAX
         ? undefined
         : SETTINGS.find(
-            (setting) => setting.startsWith(PREFIX) && edits(name.toUpperCase(), setting) <= PREFIX_EDITS_MAX,
+            (setting) =>
+              setting.startsWith(PREFIX) &&
+              // First, because each variable of the environment comes here and few are that similar.
+              Math.abs(name.length - setting.length) <= PREFIX_EDITS_MAX &&
+              edits(name.toUpperCase(), setting) <= PREFIX_EDITS_MAX,
           );
     return meant === undefined ? [] : [{ name, nearest: meant }];
   });
