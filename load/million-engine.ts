@@ -1,6 +1,7 @@
 // The process of load/million.ts that holds the engine: one scenario on one data folder, opened as the product opens
 // it. Sends its figures phase by phase to the process that started it, which knows nothing else of the engine.
 import { systemClock, type Clock, type Timer } from '../src/base/clock.ts';
+import { SLICE_LIMITS, TurnSlice } from '../src/base/turn-slice.ts';
 import { LIST_LIMIT_MAX, type BrokerEngine } from '../src/broker/broker.ts';
 import { parseLiteTopicName, parseTopicPattern, type LiteTopicName } from '../src/broker/lite-topic.ts';
 import { openBroker } from '../src/broker/open-broker.ts';
@@ -181,10 +182,17 @@ async function list(broker: BrokerEngine, text: string): Promise<number> {
   }
 }
 
+/** The writers share the turns as connections do: a turn has as many of their requests as fit into some ms. Otherwise all
+ *  would begin in one turn, and the phase would measure this script. */
 async function forEach(many: number, act: (i: number) => Promise<void>): Promise<void> {
+  const slice = new TurnSlice(systemClock, SLICE_LIMITS);
+  let another: Promise<void> | undefined;
   let next = 0;
   const writers = Array.from({ length: Math.min(many, WRITERS) }, async () => {
-    while (next < many) await act(next++);
+    while (next < many) {
+      while (slice.isOver()) await (another ??= slice.next().finally(() => (another = undefined)));
+      if (next < many) await act(next++);
+    }
   });
   await Promise.all(writers);
 }

@@ -13,7 +13,7 @@ import { Redis } from 'ioredis';
 import { parseLiteTopicName } from '../src/broker/lite-topic.ts';
 import { openBroker } from '../src/broker/open-broker.ts';
 import type { Report, Scenario } from './million-engine.ts';
-import type { Held, PhaseFigures } from './phase-meter.ts';
+import { LONG_TURN_MS, type Held, type PhaseFigures } from './phase-meter.ts';
 import { RedisProcess } from './redis-process.ts';
 import { describeRun, keepResults } from './results.ts';
 import { NODE_OPTIONS, PROFILE } from './server-process.ts';
@@ -22,6 +22,8 @@ const MIB = 1024 * 1024;
 const REDIS_TOPICS_MAX = 100_000;
 const REDIS_WRITERS = 256;
 const REDIS_SCAN = 1000;
+/** The longest name of a phase. */
+const PHASE_CHARS = 22;
 
 interface HeldFigures {
   readonly what: string;
@@ -57,6 +59,7 @@ await withFolder(async (folder) => {
 });
 const redis = await redisBytes(Math.min(topics, REDIS_TOPICS_MAX));
 console.log(JSON.stringify({ redis }));
+printTurns(figures.phases);
 keepResults({ ...run, ...figures, redis }, `-million-${topics}`, process.argv[3]);
 
 async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
@@ -95,6 +98,24 @@ function take(report: Report, child: ChildProcess): void {
     figures.held.push(one);
     console.log(JSON.stringify(one));
   }
+}
+
+/** One line a phase: what the program did in its longest turn, and beside it the longest pause of the collector. */
+function printTurns(phases: readonly PhaseFigures[]): void {
+  const columns = [
+    'longest turn, ms of CPU without GC',
+    'with GC',
+    `turns > ${LONG_TURN_MS} ms without GC`,
+    'longest GC, ms',
+  ];
+  const rows = phases.map((one) => [
+    one.phase,
+    ...[one.longestTurnWithoutGcMs, one.longestTurnCpuMs, one.longTurnsWithoutGc, one.longestGcMs],
+  ]);
+  for (const row of [['phase', ...columns], ...rows])
+    console.log(row.map((cell, at) => String(cell).padEnd((columns[at - 1]?.length ?? PHASE_CHARS) + 2)).join(''));
+  const most = Math.max(...phases.map(({ longestTurnWithoutGcMs }) => longestTurnWithoutGcMs));
+  console.log(`longest turn of all phases without GC: ${most} ms (the bound is ${LONG_TURN_MS} ms)`);
 }
 
 function heldFigures(what: string, { heapBytes, externalBytes, rssBytes }: Held, many: number): HeldFigures {

@@ -1,14 +1,19 @@
 // Measures one phase of a program from inside its process: time, CPU, the longest turn of the event loop, the longest
 // pause of the garbage collector, and the peaks of heap and resident memory. A turn is the time between two ticks of a
 // 1 ms timer, so it includes the time that the kernel gives to other processes. So each turn is also measured without the
-// wait for a core, and by the CPU of the main thread alone. Linux only.
+// wait for a core, by the CPU of the main thread alone, and by that CPU without the share of collections: that is what
+// the program itself did. The kernel counts no CPU for a collection, so a collection has the share of the turn's CPU
+// that it has of the turn's time. Linux only.
 import { PerformanceObserver } from 'node:perf_hooks';
 import { closeSync, openSync, readFileSync, readSync, writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
+import { getHeapStatistics } from 'node:v8';
 
 const MIB = 1024 * 1024;
 const TICK_MS = 1;
-const LONG_TURN_MS = 20;
+export const LONG_TURN_MS = 20;
+/** Shorter turns are not compared with the collections. */
+const NOTED_TURN_MS = 2;
 const HEAP_SAMPLE_MS = 20;
 const SCHEDULING_BYTES = 128;
 /** Written to /proc/self/clear_refs: the kernel's peak of resident memory begins again. */
@@ -29,13 +34,29 @@ export interface PhaseFigures {
   /** Without the time for which the main thread waited for a core. */
   readonly longestOwnTurnMs: number;
   readonly longestTurnCpuMs: number;
+  /** CPU of the main thread without collections. */
+  readonly longestTurnWithoutGcMs: number;
   /** Turns with more than 20 ms of CPU. */
   readonly longTurns: number;
+  /** Of these, the ones that have more than 20 ms also without collections. */
+  readonly longTurnsWithoutGc: number;
   readonly longestGcMs: number;
   readonly gcSeconds: number;
   readonly heapPeakMiB: number;
   readonly rssPeakMiB: number;
   readonly load: number;
+}
+
+interface Turn {
+  readonly from: number;
+  readonly to: number;
+  readonly cpu: number;
+}
+
+/** A pause of the garbage collector. */
+interface Pause {
+  readonly from: number;
+  readonly to: number;
 }
 
 /** What a process holds after two full collections. */
@@ -59,21 +80,15 @@ export class PhaseMeter {
   #longestTurn = 0;
   #longestOwnTurn = 0;
   #longestTurnCpu = 0;
-  #longTurns = 0;
-  #longestGc = 0;
-  #gcMs = 0;
+  readonly #turns: Turn[] = [];
+  readonly #collections: Pause[] = [];
   #heapPeak = 0;
 
   constructor() {
     writeFileSync('/proc/self/clear_refs', RESET_PEAK);
     this.#thread = this.#mainThread();
     this.#ticks = setInterval(() => this.#tick(), TICK_MS);
-    this.#pauses = new PerformanceObserver((list) => {
-      for (const { duration } of list.getEntries()) {
-        this.#gcMs += duration;
-        this.#longestGc = Math.max(this.#longestGc, duration);
-      }
-    });
+    this.#pauses = new PerformanceObserver((list) => this.#note(list.getEntries()));
     this.#pauses.observe({ entryTypes: ['gc'] });
   }
 
@@ -81,10 +96,13 @@ export class PhaseMeter {
   stop(phase: string, items: number, endedAt = performance.now()): PhaseFigures {
     this.#tick();
     clearInterval(this.#ticks);
+    this.#note(this.#pauses.takeRecords());
     this.#pauses.disconnect();
     closeSync(this.#scheduling);
     const seconds = (endedAt - this.#begun) / 1000;
     const { user, system } = process.cpuUsage(this.#cpu);
+    const own = withoutCollections(this.#turns, this.#collections);
+    const collected = this.#collections.map(({ from, to }) => to - from);
     return {
       phase,
       items,
@@ -95,13 +113,20 @@ export class PhaseMeter {
       longestTurnMs: rounded(this.#longestTurn, 1),
       longestOwnTurnMs: rounded(this.#longestOwnTurn, 1),
       longestTurnCpuMs: rounded(this.#longestTurnCpu, 1),
-      longTurns: this.#longTurns,
-      longestGcMs: rounded(this.#longestGc, 1),
-      gcSeconds: rounded(this.#gcMs / 1000, 2),
+      longestTurnWithoutGcMs: rounded(longest(own), 1),
+      longTurns: this.#turns.filter(({ cpu }) => cpu > LONG_TURN_MS).length,
+      longTurnsWithoutGc: own.filter((cpu) => cpu > LONG_TURN_MS).length,
+      longestGcMs: rounded(longest(collected), 1),
+      gcSeconds: rounded(collected.reduce((sum, ms) => sum + ms, 0) / 1000, 2),
       heapPeakMiB: Math.round(this.#heapPeak / MIB),
       rssPeakMiB: Math.round(residentPeak() / MIB),
       load: rounded(loadavg()[0] ?? 0, 1),
     };
+  }
+
+  #note(entries: readonly PerformanceEntry[]): void {
+    for (const { startTime, duration } of entries)
+      this.#collections.push({ from: startTime, to: startTime + duration });
   }
 
   #tick(): void {
@@ -112,12 +137,12 @@ export class PhaseMeter {
     this.#longestTurn = Math.max(this.#longestTurn, turn);
     this.#longestOwnTurn = Math.max(this.#longestOwnTurn, turn - (thread.waitedMs - this.#thread.waitedMs));
     this.#longestTurnCpu = Math.max(this.#longestTurnCpu, cpu);
-    if (cpu > LONG_TURN_MS) this.#longTurns += 1;
+    if (cpu > NOTED_TURN_MS) this.#turns.push({ from: this.#tickedAt, to: now, cpu });
     this.#tickedAt = now;
     this.#thread = thread;
     if (now - this.#sampledAt < HEAP_SAMPLE_MS) return;
     this.#sampledAt = now;
-    this.#heapPeak = Math.max(this.#heapPeak, process.memoryUsage().heapUsed);
+    this.#heapPeak = Math.max(this.#heapPeak, getHeapStatistics().used_heap_size);
   }
 
   /** Since the process began. `waitedMs`: the thread could have run and had no core. */
@@ -126,6 +151,25 @@ export class PhaseMeter {
     const [ran, waited] = this.#line.toString('latin1', 0, length).split(' ').map(Number);
     return { ranMs: (ran ?? 0) / 1e6, waitedMs: (waited ?? 0) / 1e6 };
   }
+}
+
+/** The CPU of each turn without the share of the collections in it. Turns and collections are in the order of time. */
+function withoutCollections(turns: readonly Turn[], collections: readonly Pause[]): number[] {
+  const sorted = [...collections].sort((a, b) => a.from - b.from);
+  let first = 0;
+  return turns.map(({ from, to, cpu }) => {
+    while ((sorted[first]?.to ?? Infinity) <= from) first += 1;
+    let collected = 0;
+    for (let i = first; (sorted[i]?.from ?? Infinity) < to; i++) {
+      const pause = sorted[i] ?? { from, to: from };
+      collected += Math.max(0, Math.min(to, pause.to) - Math.max(from, pause.from));
+    }
+    return cpu * Math.max(0, 1 - collected / (to - from));
+  });
+}
+
+function longest(durations: readonly number[]): number {
+  return durations.reduce((most, ms) => Math.max(most, ms), 0);
 }
 
 /** Waits until the process has nothing to do, but at least `leastMs`. Resolves to the time since which it is quiet. */
