@@ -1,6 +1,7 @@
 // Many deadlines on one timer. To move a deadline later costs one map write, because that happens all the time: each
 // write to a topic extends its TTL. The outdated heap entry is checked when it comes up.
 import type { Clock, Timer } from '../../base/clock.ts';
+import { SLICE_LIMITS, TurnSlice } from '../../base/turn-slice.ts';
 
 /** The heap may hold this many outdated entries beyond the number of live ones before it is rebuilt. */
 const OUTDATED_MAX = 64;
@@ -18,10 +19,12 @@ export class Deadlines<K> {
    *  are outdated. */
   readonly #queued = new Map<K, Entry<K>>();
   #heap: Entry<K>[] = [];
+  readonly #slice: TurnSlice;
   #timer: { readonly at: number; readonly timer: Timer } | undefined;
 
   constructor(clock: Clock, onDue: (key: K) => void) {
     this.#clock = clock;
+    this.#slice = new TurnSlice(clock, SLICE_LIMITS);
     this.#onDue = onDue;
   }
 
@@ -71,13 +74,16 @@ export class Deadlines<K> {
     this.#timer = { at: first.at, timer: this.#clock.after(wait, () => this.#fire()) };
   }
 
+  /** What does not fit into a slice of the turn fires with the next timer, which is due at once. */
   #fire(): void {
     this.#timer = undefined;
     const now = this.#clock.mono();
     const due: K[] = [];
+    this.#slice.begin();
     for (let entry = this.#heap[0]; entry !== undefined && entry.at <= now; entry = this.#heap[0]) {
       popFirst(this.#heap);
       if (this.#queued.get(entry.key) === entry) this.#settle(entry.key, now, due);
+      if (this.#slice.isOver()) break;
     }
     for (const key of due) this.#onDue(key);
     this.#arm();

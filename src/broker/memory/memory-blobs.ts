@@ -1,5 +1,6 @@
 // The blobs of the memory engine.
 import type { Clock } from '../../base/clock.ts';
+import { SLICE_LIMITS, TurnSlice } from '../../base/turn-slice.ts';
 import {
   blobRemoved,
   checkBlobHead,
@@ -13,6 +14,7 @@ import {
   type StoredBlob,
 } from '../blobs.ts';
 import { BrokerError } from '../errors.ts';
+import { firstNames } from './first-names.ts';
 
 /** Bytes of all blobs. */
 export const MEMORY_BLOB_BYTES_MAX = 1024 * 1024 * 1024;
@@ -104,11 +106,11 @@ export class MemoryBlobs implements BlobStore {
     return [...blobs].map(([id, { head }]) => ({ id, isSealed: head !== undefined }));
   }
 
-  async owners(limit: number, after = ''): Promise<BlobOwnerPage> {
-    const keys = [...this.#owners.keys()].filter((key) => key > after).sort();
-    const page = keys.slice(0, limit);
-    const last = page.at(-1);
-    const owners = page.flatMap((key) => {
+  async owners(limit: number, after?: string): Promise<BlobOwnerPage> {
+    const page = { after, count: limit + 1, matches: () => true };
+    const keys = await firstNames(this.#owners.keys(), page, new TurnSlice(this.#clock, SLICE_LIMITS));
+    const last = keys[limit - 1];
+    const owners = keys.slice(0, limit).flatMap((key) => {
       const owned = this.#owners.get(key);
       return owned === undefined
         ? []

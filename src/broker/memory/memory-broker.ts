@@ -2,6 +2,7 @@
 // append in one turn of the event loop, which is its serialization point. Visible is never more than durable, because
 // nothing here survives the process.
 import type { Clock } from '../../base/clock.ts';
+import { SLICE_LIMITS, TurnSlice } from '../../base/turn-slice.ts';
 import { planAppend, validateWrites } from '../append-rules.ts';
 import type { AppendSubject, PlannedWrite } from '../append-rules.ts';
 import { TOMBSTONE_MS, checkListLimit } from '../broker.ts';
@@ -29,6 +30,7 @@ import type { Position } from '../position.ts';
 import { Accounts, type AccountOf } from '../accounts.ts';
 import { TailReader } from '../tail/tail-reader.ts';
 import { WakeList } from '../tail/wake-list.ts';
+import { firstNames } from './first-names.ts';
 import { MemoryBlobs } from './memory-blobs.ts';
 import { MemoryTailSource, type TailedTopics } from './memory-tail.ts';
 import { MemoryTopic } from './memory-topic.ts';
@@ -155,12 +157,13 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
   ): Promise<TopicPage> {
     this.#mustBeOpen();
     checkListLimit(limit);
-    const names = [...this.#topics.keys()]
-      .filter((name) => (after === undefined || name > after) && matchesPattern(pattern, name))
-      .sort();
+    const matches = (name: LiteTopicName): boolean => matchesPattern(pattern, name);
+    const page = { after, count: limit + 1, matches };
+    const names = await firstNames(this.#topics.keys(), page, new TurnSlice(this.#clock, SLICE_LIMITS));
+    this.#mustBeOpen();
     const topics = names.slice(0, limit).flatMap((name) => this.#info(name) ?? []);
-    const last = topics.at(-1);
-    return names.length > limit && last !== undefined ? { topics, after: last.topic } : { topics };
+    const last = names[limit - 1];
+    return names.length > limit && last !== undefined ? { topics, after: last } : { topics };
   }
 
   consume(group: string, pattern: TopicPattern, options: ConsumeOptions): AsyncIterable<Delivery> {
@@ -296,11 +299,19 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
     return { ...info, ...lifetimeOf(ttlMs, expiresAt, life && { ...life, endsAt }) };
   }
 
+  async *#names(pattern: TopicPattern): AsyncGenerator<LiteTopicName> {
+    const slice = new TurnSlice(this.#clock, SLICE_LIMITS);
+    for (const name of this.#topics.keys()) {
+      if (matchesPattern(pattern, name)) yield name;
+      if (slice.isOver()) await slice.next();
+    }
+  }
+
   #queueStore(): QueueStore {
     return {
       read: (name, from, options) => this.read(name, from, options),
       saveGroup: async () => undefined,
-      pendingTopics: (_group, pattern) => [...this.#topics.keys()].filter((name) => matchesPattern(pattern, name)),
+      pendingTopics: (_group, pattern) => this.#names(pattern),
       head: (name) => {
         const topic = this.#topics.get(name)?.topic;
         if (topic === undefined) return undefined;

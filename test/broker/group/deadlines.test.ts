@@ -1,6 +1,7 @@
 // Many deadlines on one timer fire like as many timers.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { SLICE_LIMITS } from '../../../src/base/turn-slice.ts';
 import { Deadlines } from '../../../src/broker/group/deadlines.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 
@@ -38,6 +39,25 @@ describe('Deadlines', () => {
     expect(fired).toEqual([]);
     await clock.advance(1);
     expect(fired).toEqual(['month']);
+  });
+
+  test('fires many deadlines of one moment in slices, each once and at that moment', async () => {
+    const clock = new ManualClock();
+    const fired = new Map<number, number>();
+    const at = clock.mono() + 10;
+    let timers = 0;
+    const after = clock.after.bind(clock);
+    clock.after = (ms, callback) =>
+      after(ms, () => {
+        timers += 1;
+        callback();
+      });
+    const deadlines = new Deadlines<number>(clock, (key) => fired.set(key, clock.mono()));
+    const count = 2.5 * SLICE_LIMITS.sliceItems;
+    for (let key = 0; key < count; key++) deadlines.set(key, at);
+    await clock.advance(10);
+    expect([timers, fired.size]).toEqual([3, count]);
+    expect([...fired.values()].every((firedAt) => firedAt === at)).toBe(true);
   });
 
   test('accepts new deadlines and deletions while it fires', async () => {

@@ -5,6 +5,7 @@ import { TurnSlice } from '../../../src/base/turn-slice.ts';
 import { TOMBSTONE_MS, type BrokerEngine } from '../../../src/broker/broker.ts';
 import { TopicTable } from '../../../src/broker/log/topics/topic-table.ts';
 import { append, major, minor, readLines, topicName } from '../contract/subject.ts';
+import { countTurns } from '../../support/count-turns.ts';
 import { eventually } from '../../support/wait-for.ts';
 import { crashCopy, openLog } from './opened-log.ts';
 
@@ -12,19 +13,6 @@ const NAMES = Array.from({ length: 30 }, (_, i) => topicName(`chat/t${i}`));
 
 async function createAll(broker: BrokerEngine, ttlMs?: number): Promise<void> {
   await Promise.all(NAMES.map((name) => append(broker, name, minor('a'), ttlMs === undefined ? {} : { ttlMs })));
-}
-
-/** Counts the turns of the event loop until the test ends. */
-function countTurns(): { turns: number } {
-  const counted = { turns: 0 };
-  let next: NodeJS.Immediate;
-  const count = (): void => {
-    counted.turns += 1;
-    next = setImmediate(count);
-  };
-  next = setImmediate(count);
-  onTestFinished(() => clearImmediate(next));
-  return counted;
 }
 
 /** Walks that need another slice wait for `release`. */
