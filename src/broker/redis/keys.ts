@@ -18,7 +18,7 @@
 //                           (server-clock.ts)
 //   P:layout                of partition 0, hash: layout version and number of partitions, so that no node uses another
 //
-//   G = {<prefix>:g}        the schedules of all groups: no key. Their keys are in schedule/schedule-lua.ts.
+//   G = {<prefix>:s}        the schedules of all groups: no key. Their keys are in schedule/schedule-lua.ts.
 //   G:w                     channel: a group may have something to deliver because of a limit
 //
 // A place is where scripts run: a partition, or G.
@@ -119,7 +119,7 @@ export class RedisKeys {
       throw new BrokerError('invalid-config', `Redis partitions are from 1 to ${PARTITIONS_MAX}`);
     }
     this.partitions = partitions;
-    this.#tags = [...Array.from({ length: partitions }, (_, n) => `{${prefix}:p${n}}`), `{${prefix}:g}`];
+    this.#tags = [...Array.from({ length: partitions }, (_, n) => `{${prefix}:p${n}}`), `{${prefix}:s}`];
   }
 
   /** Topics of one routing key are in one partition. */

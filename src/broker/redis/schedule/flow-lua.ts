@@ -35,20 +35,26 @@ for i, name in ipairs(order) do
   classes[name] = {name = name, since = n[1], passed = n[2], resting = n[3], root = root, nodes = {}, flows = own .. ':f:' .. name}
 end
 
-local function queue_of(c, flow)
-  return own .. ':q:' .. c.name .. ':' .. flow
-end
-
 local function ready_of(c, inner)
-  return own .. ':w:' .. c.name .. ':' .. inner.id
+  local key = inner.ready_key
+  if not key then
+    key = own .. ':w:' .. c.name .. ':' .. inner.id
+    inner.ready_key = key
+  end
+  return key
 end
 
 local function resting_of(c, inner)
-  return own .. ':r:' .. c.name .. ':' .. inner.id
+  local key = inner.resting_key
+  if not key then
+    key = own .. ':r:' .. c.name .. ':' .. inner.id
+    inner.resting_key = key
+  end
+  return key
 end
 
 local function member_of(s)
-  return string.format('%016.0f', s.turn) .. s.id
+  return string.format('%016d', s.turn) .. s.id
 end
 
 -- From the widest part to the flow itself.
@@ -62,10 +68,14 @@ local function ids_of(id)
   return ids
 end
 
-local function record_of(id, text)
-  local n = numbers(text)
-  return {id = id, virtual = n[1], turn = n[2], least = n[3], size = n[4], held = n[5], guess = n[6], weight = n[7], list = n[8], served = n[9], turns = n[10], open = n[11],
-    limits = string.match(text, '%S*,%S*$')}
+local function record_of(id, packed)
+  local virtual, turn, least, size, held, guess, weight, list, served, turns, open, readies, rests, topic, at, limits = cmsgpack.unpack(packed)
+  return {id = id, virtual = virtual, turn = turn, least = least, size = size, held = held, guess = guess, weight = weight, list = list, served = served, turns = turns,
+    open = open, readies = readies, rests = rests, topic = topic, at = at, limits = limits ~= '' and limits or nil}
+end
+
+local function pack_record(s)
+  return cmsgpack.pack(s.virtual, s.turn, s.least, s.size, s.held, s.guess, s.weight, s.list, s.served, s.turns, s.open, s.readies, s.rests, s.topic, s.at, s.limits or '')
 end
 
 -- A flow by its id, with the flows around it as parent. Those that have no record get one.
@@ -75,15 +85,18 @@ local function flow_of(c, id, policies)
     if not c.nodes[id] then unread[#unread + 1] = id end
   end
   if #unread > 0 then
-    for i, text in ipairs(redis.call('HMGET', c.flows, unpack(unread))) do
-      if text then c.nodes[unread[i]] = record_of(unread[i], text) end
+    fetch(c.flows, unread)
+    for _, id in ipairs(unread) do
+      local text = hget(c.flows, id)
+      if text then c.nodes[id] = record_of(id, text) end
     end
   end
   local policy = policies and string.gmatch(policies, '%S+')
   for _, id in ipairs(ids) do
     local s = c.nodes[id]
     if not s then
-      s = {id = id, virtual = 0, turn = 0, least = 0, size = 0, held = 0, guess = node.guess, weight = 1, list = 0, served = 0, turns = 0, open = 0}
+      s = {id = id, virtual = 0, turn = 0, least = 0, size = 0, held = 0, guess = node.guess, weight = 1, list = 0, served = 0, turns = 0, open = 0,
+        readies = 0, rests = 0, topic = '', at = 0}
       c.nodes[id] = s
     end
     local now_has = policy and policy()
@@ -100,40 +113,23 @@ local function leaf_of(c, flow, policies)
   return flow_of(c, flow .. ' ', policies)
 end
 
--- By zset of flows: its first member, once it was read, and its virtual time.
-local firsts = {}
-
--- The flow with the least virtual time, and that time.
-local function first_of(zset)
-  local known = firsts[zset]
-  if not known then
-    local first = redis.call('ZRANGE', zset, 0, 0, 'WITHSCORES')
-    known = {first[1], first[1] and tonumber(first[2]) or math.huge}
-    firsts[zset] = known
-  end
-  return known[1], known[2]
+-- The flow around all does not count its ready and resting flows.
+local function count(inner, what, more)
+  if inner.parent then inner[what] = inner[what] + more end
 end
 
-local function put(zset, virtual, member)
-  redis.call('ZADD', zset, exact(virtual), member)
-  local known = firsts[zset]
-  if not known then return end
-  if virtual < known[2] or virtual == known[2] and (not known[1] or member <= known[1]) then firsts[zset] = {member, virtual}
-  elseif member == known[1] then firsts[zset] = nil end
+local function first_ready(c, inner)
+  if inner.readies == 0 then return nil, math.huge end
+  return first_of(ready_of(c, inner))
 end
 
-local function take_out(zset, member)
-  redis.call('ZREM', zset, member)
-  if firsts[zset] and firsts[zset][1] == member then firsts[zset] = nil end
-end
-
-local function floor_of(c, inner)
-  local _, virtual = first_of(ready_of(c, inner))
-  return math.min(virtual, inner.served)
+local function has_ready(c, inner)
+  if inner.readies then return inner.readies > 0 end
+  return first_of(ready_of(c, inner)) ~= nil
 end
 
 local function forget(c, id)
-  redis.call('HDEL', c.flows, id)
+  hset(c.flows, id, false)
   c.nodes[id] = nil
 end
 
@@ -141,24 +137,25 @@ local function drop_first(c, inner, member)
   take_out(resting_of(c, inner), member)
   forget(c, string.sub(member, 17))
   c.resting = c.resting - 1
+  count(inner, 'rests', -1)
 end
 
 local function drop_rested(c, inner)
-  if c.resting == 0 then return end
-  while true do
+  while c.resting > 0 and inner.rests ~= 0 do
     local member, virtual = first_of(resting_of(c, inner))
-    if not member or virtual > floor_of(c, inner) then return end
+    if not member then return end
+    local _, least = first_ready(c, inner)
+    if virtual > math.min(least, inner.served) then return end
     drop_first(c, inner, member)
   end
 end
 
 -- Drops the flows inside an inner flow with nothing waiting and nothing held: all of them rest.
 local function clear(c, inner)
-  if string.sub(inner.id, -1) ~= '/' then return end
-  local members = redis.call('ZRANGE', resting_of(c, inner), 0, -1)
-  redis.call('DEL', resting_of(c, inner))
-  firsts[resting_of(c, inner)] = nil
+  if string.sub(inner.id, -1) ~= '/' or inner.rests == 0 then return end
+  local members = take_out_all(resting_of(c, inner))
   c.resting = c.resting - #members
+  inner.rests = 0
   for _, member in ipairs(members) do
     local id = string.sub(member, 17)
     clear(c, {id = id})
@@ -180,6 +177,7 @@ local function rest(c, leaf)
   local inner = idle.parent
   idle.list = 2
   c.resting = c.resting + 1
+  count(inner, 'rests', 1)
   put(resting_of(c, inner), idle.virtual, member_of(idle))
   drop_rested(c, inner)
   local member = first_of(resting_of(c, inner))
@@ -193,7 +191,7 @@ local function charge(c, leaf, tokens)
     local inner = one.parent
     one.virtual = math.max(one.least, one.virtual + tokens / one.weight)
     if one.list == 1 then put(ready_of(c, inner), one.virtual, member_of(one)) end
-    if not first_of(ready_of(c, inner)) then inner.served = math.max(inner.served, one.virtual) end
+    if not has_ready(c, inner) then inner.served = math.max(inner.served, one.virtual) end
     drop_rested(c, inner)
     one = inner
   end
@@ -213,12 +211,14 @@ local function enter_flow(c, flow)
   local one = flow
   while one.parent and one.list ~= 3 do
     local inner = one.parent
-    local first, virtual = first_of(ready_of(c, inner))
+    local first, virtual = first_ready(c, inner)
     if one.list == 2 then
       take_out(resting_of(c, inner), member_of(one))
       c.resting = c.resting - 1
+      count(inner, 'rests', -1)
     end
     one.list = 1
+    count(inner, 'readies', 1)
     one.least = math.min(virtual, inner.served)
     one.virtual = math.max(one.virtual, one.least)
     inner.turns = inner.turns + 1
@@ -237,10 +237,10 @@ end
 local function leave_flow(c, flow)
   local one = flow
   while one.parent and one.list ~= 3 do
-    local ready = ready_of(c, one.parent)
-    take_out(ready, member_of(one))
+    take_out(ready_of(c, one.parent), member_of(one))
     one.list = 0
-    if first_of(ready) then return end
+    count(one.parent, 'readies', -1)
+    if has_ready(c, one.parent) then return end
     one = one.parent
   end
   if one.list == 3 then

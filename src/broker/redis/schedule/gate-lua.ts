@@ -13,18 +13,15 @@
 import { DEBT_MS_MAX } from '../../group/flow-gate.ts';
 import { RESTING_GATES_MAX } from '../../group/flow-gates.ts';
 import { PARTITION_LUA } from '../commands/partition-lua.ts';
+import { CHANGES_LUA } from './changes-lua.ts';
 
 /** Gates that one script forgets because their buckets are full. The next script forgets more. */
 const FORGOTTEN_MAX = 20;
 
-export const GATE_LUA = `${PARTITION_LUA}
+export const GATE_LUA = `${PARTITION_LUA}${CHANGES_LUA}
 local group = ARGV[2]
 local own = part .. ':g:' .. group
 local counted, full = part .. ':l', part .. ':lf'
-
-local function exact(number)
-  return string.format('%.17g', number)
-end
 
 local latest, ahead = string.match(redis.call('GET', part .. ':lt') or '0 0', '^(%S+) (%S+)$')
 ahead = math.max(tonumber(ahead), tonumber(latest) - now)

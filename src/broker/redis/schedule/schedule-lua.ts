@@ -6,13 +6,13 @@
 //   O:s                  hash: `seq`, the last ticket; `ms`, how long a topic is held on the average; and for each
 //                        class, as in Schedule and FairClass,
 //                        '<since> <passed over> <resting> <waiting> <guess> <served> <turns> <open> <list>'
-//   O:f:<class>          hash: flow → its record as in FlowRecord and InnerFlow,
-//                        '<virtual> <turn> <least> <waiting> <held> <guess> <weight> <list> <served> <turns> <open>',
-//                        and its limits where it has any (list: 1 ready, 2 resting, 3 parked, else 0)
+//   O:f:<class>          hash: flow → its record as in FlowRecord and InnerFlow, in MessagePack: virtual, turn, least,
+//                        waiting, held, guess, weight, list (1 ready, 2 resting, 3 parked, else 0), served, turns,
+//                        open, its ready and its resting flows, a topic that waits or '', that one's turn, limits or ''
 //   O:w:<class>:<inner>  zset: the ready flows of an inner flow, score = virtual time,
 //                        member = 16 digits of the turn and the flow
 //   O:r:<class>:<inner>  zset: its resting flows, likewise
-//   O:q:<class>:<flow>   zset: topics that wait, score = their turn in their partition
+//   O:q:<class>:<flow>   zset: topics that wait beside the one in the record, score = their turn in their partition
 //                        An inner flow ends with a slash ('tenant/', 'tenant/user/'), a leaf with a space, and the flow
 //                        around all is ''.
 //   O:p                  zset: '<class> <flow>' that is parked, score = when to look whether its gate is open
@@ -40,20 +40,43 @@ import { FLOW_LUA } from './flow-lua.ts';
 export const PICKED_MS = 5000;
 /** The schedule takes a leased topic for held this long after the lease: the partition ends the lease first. */
 const SETTLE_MS = 5000;
-/** Values in one HSET of records of flows: an even number, and less than Lua can unpack. */
-const SAVED_MAX = 1000;
 /** Tickets that one script ends because their time is up. The next script ends more. */
 const DUE_MAX = 100;
 /** Groups that one step names because they have tickets whose time is up. The next step names more. */
 const OVERDUE_GROUPS_MAX = 16;
 
 export const SCHEDULE_LUA = `${FLOW_LUA}
+local function queue_of(c, flow)
+  return own .. ':q:' .. c.name .. ':' .. flow
+end
+
+-- Most flows have one topic that waits, so one is in the record of the flow.
+local function first_topic(c, leaf, flow)
+  if leaf.size == 1 and leaf.topic ~= '' then return leaf.topic, leaf.at end
+  local topic, at = first_of(queue_of(c, flow))
+  if leaf.topic ~= '' and (leaf.at < at or leaf.at == at and leaf.topic < topic) then return leaf.topic, leaf.at end
+  return topic, at
+end
+
+local function take_topic(c, leaf, flow, topic)
+  if leaf.topic == topic then leaf.topic, leaf.at = '', 0 else take_out(queue_of(c, flow), topic) end
+end
+
+-- How many topics of the flow are before this one; nil if it does not wait.
+local function rank_of(c, leaf, flow, topic)
+  local queue = queue_of(c, flow)
+  if leaf.topic == topic then return leaf.size == 1 and 0 or redis.call('ZCOUNT', queue, '-inf', '(' .. exact(leaf.at)) end
+  local at, rank = tonumber(redis.call('ZSCORE', queue, topic) or nil), redis.call('ZRANK', queue, topic)
+  if at and leaf.topic ~= '' and leaf.at <= at then rank = rank + 1 end
+  return at and rank
+end
+
 local function add(topic, name, flow, at, policies)
   local c = classes[name]
   if c.root.size == 0 then c.since = now end
   local leaf = leaf_of(c, flow, policies)
-  redis.call('ZADD', queue_of(c, flow), at, topic)
-  redis.call('HSET', items, topic, 'w ' .. name .. ' ' .. flow)
+  if leaf.size == 0 then leaf.topic, leaf.at = topic, at else put(queue_of(c, flow), at, topic) end
+  hset(items, topic, 'w ' .. name .. ' ' .. flow)
   local one = leaf
   while one do
     one.size = one.size + 1
@@ -65,20 +88,46 @@ end
 
 local function remove(topic, name, flow)
   local c = classes[name]
-  redis.call('HDEL', items, topic)
-  if redis.call('ZREM', queue_of(c, flow), topic) == 0 then return end
+  hset(items, topic, false)
   local leaf = leaf_of(c, flow)
+  if leaf.topic ~= topic and not score_of(queue_of(c, flow), topic) then return end
+  take_topic(c, leaf, flow, topic)
   unqueue(c, leaf)
   rest(c, leaf)
 end
 
+-- Its class is nil if the ticket is settled.
+local function holding(ticket)
+  return string.match(hget(holdings, ticket) or '', '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (.*)$')
+end
+
+-- Reads what these tickets and topics need together.
+local function prepare(tickets, topics, flows)
+  fetch(holdings, tickets)
+  for _, ticket in ipairs(tickets) do
+    local name, _, _, _, _, topic, flow = holding(ticket)
+    if name then
+      topics[#topics + 1] = topic
+      flows[name][#flows[name] + 1] = flow
+    end
+  end
+  fetch(items, topics)
+  for name, list in pairs(flows) do
+    local unread = {}
+    for _, flow in ipairs(list) do
+      for _, id in ipairs(ids_of(flow .. ' ')) do unread[#unread + 1] = id end
+    end
+    fetch(classes[name].flows, unread)
+  end
+end
+
 local function settle(ticket, how, used)
-  local name, guess, mark, at, pools, topic, flow = string.match(redis.call('HGET', holdings, ticket) or '', '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (.*)$')
+  local name, guess, mark, at, pools, topic, flow = holding(ticket)
   if not name then return end
-  redis.call('HDEL', holdings, ticket)
-  redis.call('ZREM', deadlines, ticket)
-  local isHeld = redis.call('HGET', items, topic) == 'h ' .. ticket
-  if isHeld then redis.call('HDEL', items, topic) end
+  hset(holdings, ticket, false)
+  take_out(deadlines, ticket)
+  local isHeld = hget(items, topic) == 'h ' .. ticket
+  if isHeld then hset(items, topic, false) end
   local c = classes[name]
   local leaf = leaf_of(c, flow)
   local isDue, more = how == 'due', 0
@@ -104,22 +153,25 @@ local function settle(ticket, how, used)
   end
   for _, g in ipairs(taken) do free(g) end
   -- The topic waits again, in its old place.
-  if isDue and isHeld then add(topic, name, flow, at) end
+  if isDue and isHeld then add(topic, name, flow, tonumber(at)) end
   rest(c, leaf)
 end
 
 -- Ends the tickets whose time is up.
 local function expire()
   for _, ticket in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', now, 'LIMIT', 0, ${DUE_MAX})) do
-    settle(ticket, 'due')
-    redis.call('ZREM', deadlines, ticket)
+    -- It may have been settled, or leased for longer, in this script.
+    if (score_of(deadlines, ticket) or math.huge) <= now then
+      settle(ticket, 'due')
+      take_out(deadlines, ticket)
+    end
   end
 end
 
 -- A topic that waits already keeps its position, unless its class is another one. A topic that is held waits again, and
 -- its ticket can still be settled.
 local function enter(topic, name, flow, at, policies)
-  local class, payer = string.match(redis.call('HGET', items, topic) or '', '^w (%S+) (.*)$')
+  local class, payer = string.match(hget(items, topic) or '', '^w (%S+) (.*)$')
   if class == name and payer == flow then return end
   if class then remove(topic, class, payer) end
   add(topic, name, flow, at, policies)
@@ -128,7 +180,7 @@ end
 -- The leaf whose first topic is next in a class, or nil. Leaves the flows in front out that have reached a limit.
 local function next_leaf(c)
   local one = c.root
-  while one.list ~= 3 and (one ~= c.root or first_of(ready_of(c, one))) do
+  while one.list ~= 3 and (one ~= c.root or has_ready(c, one)) do
     local g = gate_of(one)
     if is_paused(one) then
       hold(c, one)
@@ -137,7 +189,7 @@ local function next_leaf(c)
       park(c, one, g)
       one = c.root
     elseif string.sub(one.id, -1) == ' ' then return one
-    else one = flow_of(c, string.sub(first_of(ready_of(c, one)), 17)) end
+    else one = flow_of(c, string.sub(first_ready(c, one), 17)) end
   end
 end
 
@@ -172,8 +224,8 @@ local function pick(lease_ms)
   if not c then return nil end
   local leaf = c.leaf
   local flow = string.sub(leaf.id, 1, -2)
-  local topic, at = unpack(redis.call('ZRANGE', queue_of(c, flow), 0, 0, 'WITHSCORES'))
-  redis.call('ZREM', queue_of(c, flow), topic)
+  local topic, at = first_topic(c, leaf, flow)
+  take_topic(c, leaf, flow, topic)
   c.since = now
   local guess, pools, one, held_ms = leaf.guess, {}, leaf, ${PICKED_MS}
   while one.parent do
@@ -198,15 +250,16 @@ local function pick(lease_ms)
   unqueue(c, leaf)
   charge(c, leaf, guess)
   seq = seq + 1
-  redis.call('HSET', holdings, seq, table.concat({c.name, exact(guess), 'p' .. string.format('%.0f', now), at, table.concat(pools), topic, flow}, ' '))
-  redis.call('ZADD', deadlines, now + held_ms, seq)
-  redis.call('HSET', items, topic, 'h ' .. seq)
-  return topic, seq
+  local ticket = exact(seq)
+  hset(holdings, ticket, table.concat({c.name, exact(guess), 'p' .. exact(now), exact(at), table.concat(pools), topic, flow}, ' '))
+  put(deadlines, now + held_ms, ticket)
+  hset(items, topic, 'h ' .. ticket)
+  return topic, ticket
 end
 
 -- The lease of a picked topic ends in ms. What it has used so far above what was charged is charged.
 local function leased(ticket, ms, used)
-  local name, charged, since, at, pools, topic, flow = string.match(redis.call('HGET', holdings, ticket) or '', '^(%S+) (%S+) %a(%S+) (%S+) (%S+) (%S+) (.*)$')
+  local name, charged, mark, at, pools, topic, flow = holding(ticket)
   if not name then return end
   local more = math.min(${COST_MAX}, used or 0) - tonumber(charged)
   if more > 0 then
@@ -219,8 +272,8 @@ local function leased(ticket, ms, used)
     end
     charged = exact(charged + more)
   end
-  redis.call('HSET', holdings, ticket, table.concat({name, charged, 'l' .. since, at, pools, topic, flow}, ' '))
-  redis.call('ZADD', deadlines, now + ms + ${SETTLE_MS}, ticket)
+  hset(holdings, ticket, table.concat({name, charged, 'l' .. string.sub(mark, 2), at, pools, topic, flow}, ' '))
+  put(deadlines, now + ms + ${SETTLE_MS}, ticket)
 end
 
 -- The groups with tickets whose time is up.
@@ -241,17 +294,13 @@ local function save()
     local c = classes[name]
     fields[#fields + 1] = name
     fields[#fields + 1] = text(c.since, c.passed, c.resting, c.root.size, c.root.guess, c.root.served, c.root.turns, c.root.open, c.root.list)
-    local records = {}
-    for id, s in pairs(c.nodes) do
-      records[#records + 1] = id
-      records[#records + 1] = text(s.virtual, s.turn, s.least, s.size, s.held, s.guess, s.weight, s.list, s.served, s.turns, s.open) .. (s.limits and ' ' .. s.limits or '')
-    end
-    for i = 1, #records, ${SAVED_MAX} do redis.call('HSET', c.flows, unpack(records, i, math.min(#records, i + ${SAVED_MAX - 1}))) end
+    for id, s in pairs(c.nodes) do hset(c.flows, id, pack_record(s)) end
   end
   redis.call('HSET', own .. ':s', unpack(fields))
   save_gates()
-  local due = redis.call('ZRANGE', deadlines, 0, 0, 'WITHSCORES')[2]
-  if due then redis.call('ZADD', first_deadlines, due, group) else redis.call('ZREM', first_deadlines, group) end
-  return tonumber(due or nil)
+  local ticket, due = first_of(deadlines)
+  if ticket then redis.call('ZADD', first_deadlines, due, group) else redis.call('ZREM', first_deadlines, group) end
+  write_changes()
+  return ticket and due
 end
 `;

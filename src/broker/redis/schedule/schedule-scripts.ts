@@ -45,38 +45,51 @@ local function join(cursor, from, to)
   end
   return era .. ' ' .. table.concat(ends, ' '), {high = tonumber(held[1]), normal = tonumber(held[2]), low = tonumber(held[3])}
 end
-unpark_due()
+local reports, tickets, topics, flows, partitions = {}, {}, {}, {high = {}, normal = {}, low = {}}, {}
 while at <= #ARGV do
   local what = ARGV[at]
-  if what == 'settle' then
-    settle(ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]))
-    at = at + 4
-  elseif what == 'leased' then
-    leased(ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]))
-    at = at + 4
+  if what == 'enter' then
+    partitions[#partitions + 1] = at
+    at = at + 5 + 5 * ARGV[at + 4]
   else
-    local partition, from, count = ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 4])
-    local cursor = redis.call('HGET', cursors, partition) or ''
-    local joined, known = join(cursor, from, ARGV[at + 3])
-    answers[#answers + 1] = joined or cursor
-    answers[#answers + 1] = joined and 0 or 1
-    if joined then
-      redis.call('HSET', cursors, partition, joined)
-      for i = at + 5, at + 4 + 5 * count, 5 do
-        if tonumber(ARGV[i + 2]) > (known[ARGV[i + 1]] or -1) then entered[#entered + 1] = {ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]} end
-      end
-    end
-    at = at + 5 + 5 * count
+    reports[#reports + 1] = at
+    tickets[#tickets + 1] = ARGV[at + 1]
+    at = at + 4
   end
 end
+for _, at in ipairs(partitions) do
+  local partition = ARGV[at + 1]
+  local cursor = hget(cursors, partition) or ''
+  local joined, known = join(cursor, ARGV[at + 2], ARGV[at + 3])
+  answers[#answers + 1] = joined or cursor
+  answers[#answers + 1] = joined and 0 or 1
+  if joined then
+    hset(cursors, partition, joined)
+    for i = at + 5, at + 4 + 5 * ARGV[at + 4], 5 do
+      local topic, name, turn, flow = unpack(ARGV, i, i + 3)
+      turn = tonumber(turn)
+      if turn > (known[name] or -1) then
+        entered[#entered + 1] = {topic, name, flow, turn, ARGV[i + 4]}
+        topics[#topics + 1] = topic
+        flows[name][#flows[name] + 1] = flow
+      end
+    end
+  end
+end
+prepare(tickets, topics, flows)
+unpark_due()
+for _, at in ipairs(reports) do
+  local report = ARGV[at] == 'settle' and settle or leased
+  report(ARGV[at + 1], ARGV[at] == 'settle' and ARGV[at + 2] or tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]))
+end
 expire()
-table.sort(entered, function(one, other) return tonumber(one[3]) < tonumber(other[3]) end)
-for _, one in ipairs(entered) do enter(one[1], one[2], one[4], one[3], one[5]) end
+table.sort(entered, function(one, other) return one[4] < other[4] end)
+for _, one in ipairs(entered) do enter(unpack(one)) end
 for _ = 1, tonumber(ARGV[6]) do
   local topic, ticket = pick(tonumber(ARGV[8]))
   if not topic then break end
   picks[#picks + 1] = topic
-  picks[#picks + 1] = string.format('%.0f', ticket)
+  picks[#picks + 1] = ticket
 end
 notify()
 local due, parked_due = save(), parked_ms()
@@ -142,7 +155,7 @@ end
 for i = 6, #ARGV do
   local name, flow = string.match(redis.call('HGET', items, ARGV[i]) or '', '^w (%S+) (.*)$')
   local c = classes[name]
-  local rank = c and redis.call('ZRANK', queue_of(c, flow), ARGV[i])
+  local rank = c and rank_of(c, leaf_of(c, flow), flow, ARGV[i])
   places[i - 5] = {}
   if rank then
     local place, one = {name, rank}, leaf_of(c, flow)

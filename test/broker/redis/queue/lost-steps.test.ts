@@ -36,7 +36,7 @@ async function acknowledged(store: GroupStore, worker: TestWorker, wanted: numbe
 
 async function loseSchedule({ prefix }: GroupStore): Promise<void> {
   const redis = new Redis(server.url);
-  const keys = await redis.keys(`{${prefix}:g}:*`);
+  const keys = await redis.keys(`{${prefix}:s}:*`);
   expect(keys).not.toEqual([]);
   await redis.del(keys);
   redis.disconnect();

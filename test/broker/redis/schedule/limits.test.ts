@@ -192,7 +192,7 @@ test('a node that is closed gives back the places of all its leases, however man
   await Promise.all(topics.map((topic) => append(node, topic, major('r'))));
   await new TestWorker(node, { credit: topics.length }).take(topics.length);
   await node.close();
-  expect(await redis.zcard(`{${store.prefix}:g}:g:agents:d`)).toBe(0);
+  expect(await redis.zcard(`{${store.prefix}:s}:g:agents:d`)).toBe(0);
 });
 
 describe('an idle node', () => {

@@ -60,12 +60,17 @@ export class RedisSchedule {
   }
 
   async take(): Promise<LiteTopicName | undefined> {
-    const { picked } = await this.schedule.step(1, []);
+    return (await this.takeSome(1))[0];
+  }
+
+  /** In one step. */
+  async takeSome(count: number): Promise<readonly LiteTopicName[]> {
+    const { picked } = await this.schedule.step(count, []);
     for (const { topic, ticket } of picked) {
       this.tickets.set(topic, ticket);
       this.schedule.leased(ticket, LEASE_MS);
     }
-    return picked[0]?.topic;
+    return picked.map(({ topic }) => topic);
   }
 
   async charge(topic: LiteTopicName, tokens: number): Promise<void> {

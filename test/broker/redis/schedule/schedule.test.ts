@@ -51,7 +51,7 @@ type Places = ReadonlyMap<LiteTopicName, QueuePlace>;
 
 type Step =
   | { readonly kind: 'add'; readonly topic: LiteTopicName; readonly priority: Priority }
-  | { readonly kind: 'take' }
+  | { readonly kind: 'take'; readonly count: number }
   | {
       readonly kind: 'settle' | 'charge';
       readonly which: number;
@@ -72,7 +72,7 @@ const steps = fc.array(
         priority: fc.constantFrom(...PRIORITIES),
       }),
     },
-    { weight: 4, arbitrary: fc.constant({ kind: 'take' as const }) },
+    { weight: 4, arbitrary: fc.record({ kind: fc.constant('take' as const), count: fc.integer({ min: 1, max: 6 }) }) },
     {
       weight: 3,
       arbitrary: fc.record({
@@ -100,7 +100,10 @@ async function both(step: Step, ours: RedisSchedule, reference: Schedule<LiteTop
     await ours.add(step.topic, step.priority);
     reference.add(step.topic, flowOf(step.topic), step.priority, ours.clock.mono());
   }
-  if (step.kind === 'take') expect(await ours.take()).toBe(reference.take(ours.clock.mono()));
+  if (step.kind === 'take') {
+    const taken = Array.from({ length: step.count }, () => reference.take(ours.clock.mono()));
+    expect(await ours.takeSome(step.count)).toEqual(taken.filter((topic) => topic !== undefined));
+  }
   const topic = held[step.kind === 'settle' || step.kind === 'charge' ? step.which % Math.max(1, held.length) : 0];
   if ((step.kind !== 'settle' && step.kind !== 'charge') || topic === undefined) return;
   const used = step.used ?? (step.kind === 'charge' ? 0 : undefined);
@@ -209,6 +212,19 @@ describe('the schedule in Redis', () => {
     expect(await ours.take()).toBeUndefined();
   });
 
+  test('serves the topics of a flow in their order and counts them so, also when the first one waits again', async () => {
+    const ours = new RedisSchedule(redis, { flowOf, policyOf });
+    const [first, ...others] = [topicName('q/f0-2'), topicName('q/f0-3'), topicName('q/f0-1')];
+    for (const topic of [first, ...others]) await ours.add(topic);
+    // The node that picks it dies.
+    expect((await ours.schedule.step(1, [])).picked).toMatchObject([{ topic: first }]);
+    await ours.clock.advance(PICKED_MS);
+    await ours.schedule.step(0, []);
+    const places = await ours.schedule.places([first, ...others]);
+    expect([first, ...others].map((topic) => places.get(topic)?.ahead)).toEqual([0, 1, 2]);
+    expect((await ours.schedule.step(3, [])).picked.map(({ topic }) => topic)).toEqual([first, ...others]);
+  });
+
   test('enters once what two nodes drained, and the rest at once', async () => {
     const ours = new RedisSchedule(redis, { flowOf, policyOf });
     const waiting = (name: string, priority: Priority, turn: string) => ({ topic: topicName(name), priority, turn });
@@ -260,6 +276,22 @@ describe('the schedule in Redis', () => {
     const { picked, entries } = await ours.schedule.step(3, batches);
     expect(picked.map(({ topic }) => topic)).toEqual(['q/f0-7.0', 'q/f0-7.1', 'q/f0-7.10']);
     expect(entries).toEqual(batches.map(() => ({ cursor: 'era 0 1 0', isRefused: false })));
+  });
+
+  test('forgets the flows inside a flow that has nothing waiting and nothing held', async () => {
+    const ours = new RedisSchedule(redis, { flowOf, policyOf });
+    const [one, other, last] = [topicName('q/f4-1'), topicName('q/f5-1'), topicName('q/f5-2')];
+    for (const topic of [one, other, last]) await ours.add(topic);
+    const own = `${ours.keys.tag(1)}:g:g`;
+    const resting = `${own}:r:normal:a/v/`;
+    // Ahead of the other flow, which waits.
+    expect(await ours.take()).toBe(one);
+    await ours.settle(one, 'served', 10 * FIRST_GUESS);
+    expect(await redis.exists(resting)).toBe(1);
+    expect(await ours.takeSome(2)).toEqual([other, last]);
+    for (const topic of [other, last]) await ours.settle(topic, 'served', FIRST_GUESS);
+    expect(await redis.exists(resting)).toBe(0);
+    expect(await redis.hkeys(`${own}:f:normal`)).not.toContain('a/v/s ');
   });
 
   test('forgets a flow that is level with the others, and keeps at most so many that are ahead', async () => {
