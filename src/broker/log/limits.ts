@@ -49,6 +49,8 @@ export interface LogLimits extends SliceLimits {
   /** Bytes of segments that are read in a second to be emptied. At this rate the work takes some percent of a core, and
    *  it is several times what a busy node writes. */
   readonly reclaimBytesPerSecond: number;
+  /** Bytes of a copy of the index that are written in a second, so that commits do not wait for the device. */
+  readonly copyBytesPerSecond: number;
   /** ms from the death of a record to the moment from which no byte of its text is in the folder. */
   readonly eraseWithinMs: number;
 }
@@ -76,5 +78,6 @@ export const DEFAULT_LIMITS: LogLimits = {
   logPerLive: 2,
   spareSegments: 2,
   reclaimBytesPerSecond: 8 * MIB,
+  copyBytesPerSecond: 32 * MIB,
   eraseWithinMs: 24 * 60 * 60 * 1000,
 };

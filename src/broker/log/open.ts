@@ -10,28 +10,30 @@ import { BrokerError, isBrokerError } from '../errors.ts';
 import type { FlowPolicyOf } from '../flow-policy.ts';
 import { parseTopicPattern } from '../lite-topic.ts';
 import { Accounts, type AccountOf } from '../accounts.ts';
-import { Checkpoint, readCheckpoint, readDamage, readTime, type CheckpointState } from './checkpoint/checkpoint.ts';
-import { mayHaveLost, readBootId, readProcessRun, startedRun, type ProcessRun } from './checkpoint/process-run.ts';
+import { Checkpoint, readDamage, readTime } from './checkpoint/checkpoint.ts';
+import { IndexCopies } from './checkpoint/index-copies.ts';
+import { mayHaveLost, readBootId, startedRun, type ProcessRun } from './checkpoint/process-run.ts';
 import type { FsyncMode } from './commit/group-commit.ts';
 import { checkDescriptors } from './disk/descriptors.ts';
-import { DiskReserve } from './disk/disk-reserve.ts';
+import type { DiskReserve } from './disk/disk-reserve.ts';
 import { describeAccess, unusable } from './disk/folder-access.ts';
 import { lockFolder } from './disk/folder-lock.ts';
 import { isMarkedRestored, readFolderIdentity, removeRestoredMark } from './disk/folder-identity.ts';
 import { nodeLogFiles, isCode, type LogFiles } from './disk/log-files.ts';
 import { DeviceFull, LogWriter } from './disk/log-writer.ts';
 import { runEvery } from './disk/run-every.ts';
-import { listSegments, Segments } from './disk/segments.ts';
+import { Segments } from './disk/segments.ts';
 import { LogEngine, type LogStorage } from './engine.ts';
 import { DEFAULT_LIMITS, type LogLimits } from './limits.ts';
-import { DamageAccount, describePart, textOf } from './topics/damage-account.ts';
+import { openIndex, type OpenedIndex, type ReleaseSteps } from './open-index.ts';
+import { DamageAccount, describePart } from './topics/damage-account.ts';
 import { LostChanges } from './recovery/lost-changes.ts';
 import { recoverLog } from './recovery/recovery.ts';
 import { Replay } from './recovery/replay.ts';
+import { checkIndex } from './read/index-check.ts';
 import { EngineTime } from './topics/engine-time.ts';
-import { findIndexDamage, isMarkedDamaged, putIndexAside } from './topics/index-file.ts';
+import { isMarkedDamaged } from './topics/index-file.ts';
 import { countUncounted, readAccount } from './topics/stored-accounts.ts';
-import { TopicIndex } from './topics/topic-index.ts';
 import { TopicTable } from './topics/topic-table.ts';
 
 export interface LogBrokerOptions {
@@ -71,17 +73,9 @@ const MISSING_NAMED_MAX = 16;
 /** Parts that the warning about lost changes names. */
 const LOST_NAMED_MAX = 8;
 
-/** The steps that undo an opening, in the order in which the opening took them. */
-type ReleaseSteps = (() => Promise<void>)[];
-
-/** The index of a folder, its last checkpoint, and the record of the last process run on the folder. */
-interface OpenedIndex {
-  readonly index: TopicIndex;
-  readonly reserve: DiskReserve;
-  readonly from: CheckpointState | undefined;
-  readonly last: ProcessRun | undefined;
-  /** The index is new and the log beside it is not: the replay makes it again from the log. */
-  readonly isRebuilt: boolean;
+interface Opened {
+  readonly storage: LogStorage;
+  readonly copies: IndexCopies;
 }
 
 /** The record of this process run, and how the run begins. */
@@ -120,8 +114,10 @@ async function openOnce(options: LogBrokerOptions): Promise<BrokerEngine> {
     if (warning !== undefined) options.onWarning?.(warning);
     const lock = await lockFolder(options.folder);
     release.push(() => lock.release());
-    const engine = new LogEngine(await openStorage(options, files, release));
+    const { storage, copies } = await openStorage(options, files, release);
+    const engine = new LogEngine(storage);
     engine.start();
+    copies.start(() => engine.requestCheckpoint());
     return engine;
   } catch (error) {
     // The error of the opening came first.
@@ -130,7 +126,7 @@ async function openOnce(options: LogBrokerOptions): Promise<BrokerEngine> {
   }
 }
 
-async function openStorage(options: LogBrokerOptions, files: LogFiles, release: ReleaseSteps): Promise<LogStorage> {
+async function openStorage(options: LogBrokerOptions, files: LogFiles, release: ReleaseSteps): Promise<Opened> {
   const { folder, fsync, clock, newEpoch, onFatal, onWarning = () => undefined } = options;
   const { flowOf = () => '', policyOf = () => ({}) } = options;
   const limits = limitsOf(options);
@@ -144,7 +140,10 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   const damage = new DamageAccount(clock, onWarning);
   const [topics, parts] = readDamage(index);
   damage.load(topics, parts);
-  const checkpoint = new Checkpoint({ clock, limits, index, table, segments, reserve, damage, accounts });
+  const check = (): Promise<string | undefined> => checkIndex(folder, index);
+  const copies = new IndexCopies({ clock, limits, index, reserve, isDamaged: opened.isDamaged, check, onWarning });
+  release.push(() => copies.stop());
+  const checkpoint = new Checkpoint({ clock, limits, index, table, segments, reserve, damage, accounts, copies });
   const begun = await beginOn(options, opened);
   table.era = begun.run.era;
   table.nextTopicId = from?.nextTopicId ?? 1;
@@ -188,11 +187,12 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   await writeFirstCheckpoint({ checkpoint, writer, time }, beginning);
   if (beginning.isToldRestored) await removeRestoredMark(folder);
   await fillDiskReserve(reserve, writer, onWarning);
-  return {
+  const storage = {
     ...{ fsync, clock, newEpoch, flowOf, policyOf, onFatal, onWarning, limits, files, folder },
     ...{ index, segments, table, checkpoint, writer, reserve },
     ...{ damage, accounts, time, run, groups, release: () => releaseAll(release) },
   };
+  return { storage, copies };
 }
 
 /** A checkpoint follows soon enough for what it has to erase. */
@@ -205,72 +205,6 @@ function limitsOf({ limits: changes }: LogBrokerOptions): LogLimits {
 /** Earlier builds copied segments on a full device, and a crash left such a copy behind. */
 async function removeOldCopies(files: LogFiles, folder: string): Promise<void> {
   for (const name of await files.list(folder)) if (name.endsWith('.thin')) await files.unlink(join(folder, name));
-}
-
-async function openIndex(
-  options: LogBrokerOptions,
-  files: LogFiles,
-  limits: LogLimits,
-  release: ReleaseSteps,
-): Promise<OpenedIndex> {
-  const { folder, newEpoch } = options;
-  const index = await usableIndex(options, files);
-  release.push(() => index.close());
-  const reserve = await DiskReserve.open(files, folder, limits);
-  release.push(() => reserve.close());
-  await claimIndex(index, reserve, newEpoch());
-  const from = readCheckpoint(index);
-  const isRebuilt = from === undefined && (await listSegments(files, join(folder, 'log'))).length > 0;
-  return { index, reserve, from, last: readProcessRun(index), isRebuilt };
-}
-
-/** The index of the folder; a new one beside it if it is damaged and the log can make it again. An index that failed
- *  only some reads is opened all the same where the log cannot: everything else in it is served.
- *  @throws BrokerError corrupt */
-async function usableIndex({ folder, onWarning }: LogBrokerOptions, files: LogFiles): Promise<TopicIndex> {
-  const path = join(folder, 'index');
-  const warn = (text: string): void => onWarning?.(text);
-  const opened = await tryIndex(path, warn);
-  const isMarked = await isMarkedDamaged(path);
-  if (opened instanceof TopicIndex && !isMarked) return opened;
-  const ids = await listSegments(files, join(folder, 'log'));
-  const isWhole = ids.every((id, i) => id === i + 1);
-  if (opened instanceof TopicIndex) {
-    if (!isWhole || ids.length === 0) {
-      warn(
-        `the index ${path} is damaged and cannot be made again, because segments of the log were removed: what cannot be read is refused as corrupt, and everything else is served`,
-      );
-      return opened;
-    }
-    await opened.close();
-  } else if (!isWhole)
-    throw new BrokerError(
-      'corrupt',
-      `${opened}. It cannot be made again from the log, because segments of the log were removed. Nothing was changed; restore the whole data folder from a copy`,
-    );
-  const aside = await putIndexAside(files, folder);
-  warn(
-    `the index was damaged and is made again from the log: the old one is kept as ${join(folder, aside)}, every chat begins another epoch, and readers with positions are told`,
-  );
-  return new TopicIndex(path, warn);
-}
-
-/** The opened index, or what is wrong with it. */
-async function tryIndex(path: string, onDamage: (text: string) => void): Promise<TopicIndex | string> {
-  const damage = await findIndexDamage(path);
-  if (damage !== undefined) return `the index ${join(path, 'data.mdb')} is damaged: ${damage}`;
-  let index: TopicIndex | undefined;
-  try {
-    index = new TopicIndex(path, onDamage);
-    index.checkFormat();
-    index.probe();
-    readCheckpoint(index);
-    return index;
-  } catch (error) {
-    await index?.close();
-    if (isBrokerError(error, 'corrupt')) return textOf(error);
-    throw error;
-  }
 }
 
 async function beginOn(options: LogBrokerOptions, { last, isRebuilt }: OpenedIndex): Promise<Beginning> {
@@ -342,16 +276,6 @@ async function fillDiskReserve(
   onWarning?.(
     'the device of the data folder is full: ends, removals and expiry go on, everything else is refused until there is room for the file `reserve`',
   );
-}
-
-/** Must be called before the log is read: a process that this one replaces then acknowledges no later batch. Without
- *  room on the device there is no mark, and only the lock keeps other processes out. */
-async function claimIndex(index: TopicIndex, reserve: DiskReserve, mark: string): Promise<void> {
-  try {
-    await reserve.use(() => index.claim(mark));
-  } catch (error) {
-    if (!isCode(error, 'ENOSPC')) throw error;
-  }
 }
 
 /** A copy may be restored several times, and each time a different history begins at the same era: so a copy gets a

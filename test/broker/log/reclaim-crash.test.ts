@@ -1,6 +1,6 @@
 // A crash at any step of writing, superseding, moving, writing a checkpoint, removing segments and removing chats:
 // everything that was acknowledged is there afterwards, and nothing that was superseded or removed comes back.
-import { mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -79,6 +79,23 @@ function nextOf(lines: readonly string[]): number {
   return parseInt(lines.at(-1) ?? '', 10) + 1;
 }
 
+/** A start that finds the index damaged as well makes it again from its copy, although segments were removed. */
+async function checkWithoutIndex(folder: string, bootId: string, acknowledged: Acknowledged): Promise<void> {
+  const copy = join(folder, 'copy');
+  await cp(join(folder, 'data'), copy, { recursive: true, filter: (path) => !path.endsWith('.sock') });
+  const file = join(copy, 'index', 'data.mdb');
+  await writeFile(file, (await readFile(file)).fill(0, 0, 8192));
+  const warnings: string[] = [];
+  const broker = await openLogBroker({
+    ...{ folder: copy, fsync: { mode: 'always' }, clock: new ManualClock(), newEpoch: randomEpoch, bootId },
+    ...{ place: 'here', limits: LIMITS, onFatal: () => undefined, onWarning: (text) => warnings.push(text) },
+  });
+  expect(warnings).toEqual([expect.stringMatching(/^the index was damaged and is made again from its copy; .*bad/)]);
+  expect(broker.health().state).toBe('ready');
+  await acknowledged.check(broker);
+  await broker.close();
+}
+
 /** Runs the history until the crash, checks the folder, runs it once more, and checks it again. */
 async function crashAt(kind: CrashKind, operations: number): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'holdline-reclaim-'));
@@ -99,6 +116,8 @@ async function crashAt(kind: CrashKind, operations: number): Promise<void> {
   await disk.closeFiles();
   if (kind !== 'kill') await disk.powerCut();
   const bootId = kind === 'kill' ? 'one' : 'two';
+  // At every second crash, because each of these starts has its cost.
+  if (operations % 2 === 0) await checkWithoutIndex(folder, bootId, acknowledged);
   const second = await open(bootId);
   expect(second.health().state).toBe('ready');
   await acknowledged.check(second);

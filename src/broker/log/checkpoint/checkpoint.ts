@@ -23,6 +23,7 @@ import type { StoreName } from '../topics/index-stores.js';
 import { chunkKey, expiryKey, topicKey, type TopicIndex } from '../topics/topic-index.ts';
 import type { TopicTable } from '../topics/topic-table.ts';
 import type { EndedEpoch, Topic } from '../topics/topic.ts';
+import type { IndexCopies } from './index-copies.ts';
 import { PROCESS_RUN_KEY, type ProcessRun } from './process-run.ts';
 
 const CHECKPOINT_KEY = 'checkpoint';
@@ -74,6 +75,7 @@ export interface CheckpointParts {
   readonly reserve: DiskReserve;
   readonly damage: SavedDamage;
   readonly accounts: Pick<Accounts, 'counts' | 'takeChanged'>;
+  readonly copies: Pick<IndexCopies, 'mayRemove'>;
 }
 
 export class Checkpoint {
@@ -83,6 +85,7 @@ export class Checkpoint {
   readonly #reserve: DiskReserve;
   readonly #damage: SavedDamage;
   readonly #accounts: Pick<Accounts, 'counts' | 'takeChanged'>;
+  readonly #copies: Pick<IndexCopies, 'mayRemove'>;
   /** A transaction that found no room on the device leaves its changes here; the next one begins with them. */
   readonly #changes = new IndexChanges();
   readonly #slice: TurnSlice;
@@ -91,7 +94,7 @@ export class Checkpoint {
   #captured: Topic[] = [];
   #groups: (readonly [group: string, pattern: string])[] = [];
 
-  constructor({ clock, limits, index, table, segments, reserve, damage, accounts }: CheckpointParts) {
+  constructor({ clock, limits, index, table, segments, reserve, damage, accounts, copies }: CheckpointParts) {
     this.#slice = new TurnSlice(clock, limits);
     this.#index = index;
     this.#table = table;
@@ -99,6 +102,7 @@ export class Checkpoint {
     this.#reserve = reserve;
     this.#damage = damage;
     this.#accounts = accounts;
+    this.#copies = copies;
   }
 
   addGroup(group: string, pattern: string): void {
@@ -108,7 +112,7 @@ export class Checkpoint {
   /**
    * Calls `captured` when it has captured everything; everything in the log before `position` must be on the device,
    * and no frame may become durable before that. Resolves when the checkpoint is durable and the segments that it made
-   * superfluous are removed.
+   * superfluous are removed, or wait for a copy of the index.
    */
   async write(position: LogPosition, time: number, run: ProcessRun, captured?: () => void): Promise<void> {
     const images = await this.#captureTopics(time);
@@ -177,7 +181,7 @@ export class Checkpoint {
     await this.#reserve.use(() => this.#index.apply(changes));
     changes.clear();
     await this.#release();
-    await this.#segments.unlink(dead);
+    if (await this.#copies.mayRemove(dead.length > 0)) await this.#segments.unlink(dead);
   }
 
   /** The index has the captured topics: they may leave memory. */

@@ -80,6 +80,8 @@ export class Segments {
 
   /** Finds out how long the files are whose length the checkpoint does not say. */
   async measure(): Promise<void> {
+    // The replay may have moved the records of a missing segment, or ended their topics: then it was removed rightly.
+    for (const id of this.#missing) if ((this.#segments.get(id)?.live ?? 0) <= 0) this.#missing.delete(id);
     for (const segment of this.#segments.values())
       if (segment.sealed && segment.bytes === 0) segment.bytes = await this.#measureOne(segment.id);
   }

@@ -2,7 +2,7 @@
 // puts a damaged index aside. lmdb trusts the heads of its file, so a file that is cut off or overwritten would end the
 // process by a signal, without a message.
 import { writeFileSync } from 'node:fs';
-import { access, open, type FileHandle } from 'node:fs/promises';
+import { access, open, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isCode, type LogFiles } from '../disk/log-files.ts';
 
@@ -83,6 +83,11 @@ export async function putIndexAside(files: LogFiles, dataFolder: string): Promis
   await files.makeFolder(join(dataFolder, 'index'));
   await files.syncFolder(dataFolder);
   return name;
+}
+
+/** Removes a folder that an index was made in, with its files. Of no effect if it is not there. */
+export async function removeFolder(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true });
 }
 
 async function readHeads(file: FileHandle): Promise<readonly Head[]> {

@@ -5,10 +5,9 @@
 // file and some of the versions that we support load no TypeScript.
 import { statfsSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
+import { applyPage, IndexCopier, loadCopy } from './index-copier.js';
 import { openRoot, openStore, STORES } from './index-stores.js';
 
-/** As in index-changes.ts. */
-const HEAD_BYTES = 12;
 const OWNER_KEY = Buffer.from('owner', 'latin1');
 /** lmdb reports a write that was cut short as an input/output error. If the device has no more than these bytes left,
  *  the reason was the lack of room. */
@@ -16,7 +15,7 @@ const FULL_BYTES = 1024 * 1024;
 
 /** @typedef {import('./index-stores.js').Store} Store */
 /** @typedef {import('./index-stores.js').Root} Root */
-/** @typedef {{ readonly root: Root, readonly stores: readonly Store[] }} Index */
+/** @typedef {{ readonly root: Root, readonly stores: readonly Store[], readonly copier: IndexCopier }} Index */
 /** @typedef {import('./index-writer.ts').IndexRequest} IndexRequest */
 /** @typedef {import('./index-writer.ts').IndexAnswer} IndexAnswer */
 
@@ -27,17 +26,29 @@ parentPort?.on('message', (/** @type {IndexRequest} */ request) => void answer(r
 
 /** @param {IndexRequest} request */
 async function answer(request) {
-  parentPort?.postMessage({ id: request.id, ...(await outcome(request)) });
+  const done = await outcome(request);
+  parentPort?.postMessage({ id: request.id, ...done, copy: indexes.get(request.folder)?.copier.state });
 }
 
 /** @param {IndexRequest} request @returns {Promise<Omit<IndexAnswer, 'id'>>} */
-async function outcome({ folder, pages, owner }) {
+async function outcome({ folder, act, pages, owner, from }) {
   try {
-    if (pages !== undefined) return { isOwner: apply(folder, pages, owner) };
-    const index = indexes.get(folder);
-    indexes.delete(folder);
-    await index?.root.close();
-    return { isOwner: true };
+    if (act === 'load') return { isDone: await loadCopy(folder, from) };
+    if (act === 'close') {
+      const index = indexes.get(folder);
+      indexes.delete(folder);
+      index?.copier.close();
+      await index?.root.close();
+      return { isDone: true };
+    }
+    const index = indexOf(folder);
+    if (act === 'apply') return { isDone: apply(index, pages, owner) };
+    return owned(index, owner, () => {
+      if (act === 'slice') return index.copier.slice();
+      if (act === 'attach') index.copier.attach();
+      else index.copier.drop();
+      return true;
+    });
   } catch (error) {
     return { error: causeOf(folder, error) };
   }
@@ -45,32 +56,48 @@ async function outcome({ folder, pages, owner }) {
 
 /**
  * Applies all changes or none; durable when it returns. False if another process owns the folder.
- * @param {string} folder
+ * @param {Index} index
  * @param {readonly Uint8Array[]} pages
  * @param {Uint8Array | undefined} owner
  */
-function apply(folder, pages, owner) {
-  const { root, stores } = indexOf(folder);
-  return root.transactionSync(() => {
-    // Checked inside the transaction, because no other process can claim the folder there.
-    if (owner !== undefined && stores[STORES.indexOf('state')]?.get(OWNER_KEY)?.equals(owner) !== true) return false;
-    // A copy, because lmdb cannot read memory that threads share.
-    for (const page of pages) applyPage(stores, Buffer.from(page));
-    return true;
-  });
+function apply({ root, stores, copier }, pages, owner) {
+  const before = copier.place;
+  try {
+    return root.transactionSync(() => {
+      // Checked inside the transaction, because no other process can claim the folder there.
+      if (owner !== undefined && !isOwner(stores, owner)) return false;
+      // A copy, because lmdb cannot read memory that threads share.
+      const changes = pages.map((page) => Buffer.from(page));
+      for (const page of changes) applyPage(stores, page);
+      copier.note(changes);
+      return true;
+    });
+  } catch (error) {
+    copier.undo(before);
+    throw error;
+  }
 }
 
-/** @param {readonly Store[]} stores @param {Buffer} page */
-function applyPage(stores, page) {
-  for (let at = 0; at < page.length;) {
-    const store = stores[page.readUInt32LE(at)];
-    const keyEnd = at + HEAD_BYTES + page.readUInt32LE(at + 4);
-    const valueMark = page.readUInt32LE(at + 8);
-    const key = page.subarray(at + HEAD_BYTES, keyEnd);
-    at = keyEnd + Math.max(0, valueMark - 1);
-    if (valueMark === 0) store?.removeSync(key);
-    else store?.putSync(key, page.subarray(keyEnd, at));
-  }
+/**
+ * Acts while no other process can claim the folder.
+ * @param {Index} index @param {Uint8Array | undefined} owner @param {() => boolean} act
+ * @returns {Omit<IndexAnswer, 'id'>}
+ */
+function owned({ root, stores }, owner, act) {
+  let isDone = false;
+  // Otherwise a range could be read as it was before the last change.
+  root.resetReadTxn();
+  const isOwned = root.transactionSync(() => {
+    if (owner !== undefined && !isOwner(stores, owner)) return false;
+    isDone = act();
+    return true;
+  });
+  return isOwned ? { isDone } : { isDone, isTakenOver: true };
+}
+
+/** @param {readonly Store[]} stores @param {Uint8Array} owner */
+function isOwner(stores, owner) {
+  return stores[STORES.indexOf('state')]?.get(OWNER_KEY)?.equals(owner) === true;
 }
 
 /** @param {string} folder @returns {Index} */
@@ -79,7 +106,7 @@ function indexOf(folder) {
   if (known !== undefined) return known;
   const root = openRoot(folder);
   const stores = STORES.map((name) => openStore(root, name));
-  const index = { root, stores };
+  const index = { root, stores, copier: new IndexCopier(folder, stores) };
   indexes.set(folder, index);
   return index;
 }

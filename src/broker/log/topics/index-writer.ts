@@ -4,50 +4,95 @@ import { Worker } from 'node:worker_threads';
 import { BrokerError } from '../../errors.ts';
 import type { IndexChanges } from './index-changes.ts';
 
-/** `pages` undefined closes the index of the folder. `owner` undefined: the changes are the claim of an owner. */
+/** `apply` writes changes, `close` ends the use of a folder. `attach`, `slice` and `drop` act on the copy of the index
+ *  (index-copier.js), and `load` makes an index from one. */
+type IndexAct = 'apply' | 'attach' | 'slice' | 'drop' | 'load' | 'close';
+
+/** `owner` undefined: the changes are the claim of an owner. `from`: the path of the copy that is loaded. */
 export interface IndexRequest {
   readonly id: number;
   readonly folder: string;
-  readonly pages: readonly Uint8Array[] | undefined;
+  readonly act: IndexAct;
+  readonly pages: readonly Uint8Array[];
   readonly owner: Uint8Array | undefined;
+  readonly from: string;
+}
+
+export interface CopyState {
+  /** The copy has every change that the index has. */
+  readonly isCurrent: boolean;
+  /** There is no copy, or it is much larger than the index. */
+  readonly isDue: boolean;
+  /** Why the copy was given up since the last one was whole. */
+  readonly lost: string | undefined;
 }
 
 export interface IndexAnswer {
   readonly id: number;
-  readonly isOwner?: boolean;
+  readonly isDone?: boolean;
+  /** The index has another owner, and nothing was changed. */
+  readonly isTakenOver?: boolean;
+  readonly copy?: CopyState | undefined;
   readonly error?: { readonly message: string; readonly code: unknown };
 }
 
 interface Waiting {
-  readonly resolve: (isOwner: boolean) => void;
+  readonly resolve: (answer: IndexAnswer) => void;
   readonly reject: (error: Error) => void;
 }
+
+const NO_COPY: CopyState = { isCurrent: false, isDue: true, lost: undefined };
 
 export class IndexWriter {
   readonly #folder: string;
   #thread: IndexThread | undefined;
+  #copy = NO_COPY;
 
   constructor(folder: string) {
     this.#folder = folder;
   }
 
+  /** The copy after the last call that has ended. */
+  get copy(): CopyState {
+    return this.#copy;
+  }
+
   /** Applies all changes or none; durable when it resolves. The changes must stay as they are until then. False: the
    *  index has another owner, and nothing was changed.
    *  @throws BrokerError failed: the index thread has ended; the system's error, for example if there is no room */
-  apply(changes: IndexChanges, owner: Uint8Array | undefined): Promise<boolean> {
-    this.#thread ??= IndexThread.ofProcess();
-    return this.#thread.send(this.#folder, changes.views(), owner);
+  async apply(changes: IndexChanges, owner: Uint8Array | undefined): Promise<boolean> {
+    return (await this.#send({ act: 'apply', pages: changes.views(), owner })).isDone === true;
+  }
+
+  /** Acts on the copy of the index for its owner. For `slice`: whether that was the last one. Undefined: the index has
+   *  another owner, and nothing was changed. @throws as `apply` */
+  async onCopy(act: 'attach' | 'slice' | 'drop', owner: Uint8Array | undefined): Promise<boolean | undefined> {
+    const { isDone, isTakenOver } = await this.#send({ act, owner });
+    return isTakenOver === true ? undefined : isDone;
+  }
+
+  /** Makes the index of this empty folder from the copy. False: the copy is not whole. @throws as `apply` */
+  async load(from: string): Promise<boolean> {
+    return (await this.#send({ act: 'load', from })).isDone === true;
   }
 
   async close(): Promise<void> {
-    await this.#thread?.send(this.#folder, undefined, undefined);
+    if (this.#thread !== undefined) await this.#send({ act: 'close' });
+  }
+
+  async #send(request: Pick<IndexRequest, 'act'> & Partial<IndexRequest>): Promise<IndexAnswer> {
+    this.#thread ??= IndexThread.ofProcess();
+    const answer = await this.#thread.send({ folder: this.#folder, pages: [], owner: undefined, from: '', ...request });
+    this.#copy = answer.copy ?? this.#copy;
+    return answer;
   }
 }
 
 class IndexThread {
   static #ofProcess: IndexThread | undefined;
   readonly #worker = new Worker(new URL('./index-thread.js', import.meta.url), { execArgv: [], env: {} });
-  /** At most one request for each open index: a checkpoint, a time or a close waits for the one before it. */
+  /** At most two requests for each open index: a checkpoint, a time or a close waits for the one before it, and so does
+   *  each slice of its copy. */
   readonly #waiting = new Map<number, Waiting>();
   #count = 0;
   #ended: BrokerError | undefined;
@@ -69,7 +114,7 @@ class IndexThread {
     return this.#ended !== undefined;
   }
 
-  send(folder: string, pages: readonly Uint8Array[] | undefined, owner: Uint8Array | undefined): Promise<boolean> {
+  send(request: Omit<IndexRequest, 'id'>): Promise<IndexAnswer> {
     return new Promise((resolve, reject) => {
       if (this.#ended !== undefined) {
         reject(this.#ended);
@@ -79,16 +124,16 @@ class IndexThread {
       this.#waiting.set(this.#count, { resolve, reject });
       // The process must not end while a checkpoint is being written.
       this.#worker.ref();
-      const request: IndexRequest = { id: this.#count, folder, pages, owner };
-      this.#worker.postMessage(request);
+      this.#worker.postMessage({ ...request, id: this.#count });
     });
   }
 
-  #receive({ id, isOwner, error }: IndexAnswer): void {
+  #receive(answer: IndexAnswer): void {
+    const { id, error } = answer;
     const waiting = this.#waiting.get(id);
     this.#waiting.delete(id);
     if (this.#waiting.size === 0) this.#worker.unref();
-    if (error === undefined) waiting?.resolve(isOwner === true);
+    if (error === undefined) waiting?.resolve(answer);
     else waiting?.reject(Object.assign(new Error(error.message), { code: error.code }));
   }
 

@@ -10,7 +10,7 @@ import type { LiteTopicName } from '../../lite-topic.ts';
 import { IndexChanges } from './index-changes.ts';
 import { openRoot, openStore, STORES, type Root, type Store, type StoreName } from './index-stores.js';
 import { markDamaged } from './index-file.ts';
-import { IndexWriter } from './index-writer.ts';
+import { IndexWriter, type CopyState } from './index-writer.ts';
 
 const OWNER_KEY = Buffer.from('owner', 'latin1');
 /** The first builds did not write this key. */
@@ -67,6 +67,11 @@ export class TopicIndex {
     return this.#isDamaged;
   }
 
+  /** A check has found damage to which no read has come. */
+  noteDamage(what: string): void {
+    this.#damaged(what);
+  }
+
   /** Reads one entry of each store, so that an index that cannot be read at all is found before anything rests on it.
    *  @throws BrokerError corrupt */
   probe(): void {
@@ -117,6 +122,24 @@ export class TopicIndex {
     }
     // Topics may leave memory now, and a read transaction from before the change would not find them.
     this.#root.resetReadTxn();
+  }
+
+  /** The copy of this index, as the last change left it. */
+  get copy(): CopyState {
+    return this.#writer.copy;
+  }
+
+  /** `attach`: continues the copy that an earlier process run left, if it belongs to this index; once, after the claim.
+   *  `slice`: writes a part of another copy, and resolves to true with the last part. `drop`: removes the copy.
+   *  @throws as `apply` */
+  async onCopy(act: 'attach' | 'slice' | 'drop'): Promise<boolean> {
+    try {
+      const isDone = await this.#writer.onCopy(act, this.#owner);
+      if (isDone === undefined) throw takenOver();
+      return isDone;
+    } catch (error) {
+      throw isLmdbDamage(error) ? this.#damaged(error) : error;
+    }
   }
 
   topic(name: LiteTopicName): Buffer | undefined {
