@@ -91,6 +91,8 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'worker/provider.ts': 'session/**',
   'worker/persist.ts': 'base broker',
   'worker/agent.ts': 'session/** worker/provider.ts',
+  'worker/credit-rule.ts': '',
+  'worker/worker-credit.ts': 'base worker/credit-rule.ts',
   'worker/conversation': 'broker session/** worker/agent.ts worker/agent-error.ts worker/provider.ts',
   'worker/watch': '@core worker/persist.ts',
   'worker/providers/demo': 'base worker/provider.ts',
@@ -98,7 +100,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'worker/providers/openai': 'base worker/provider.ts worker/conversation worker/providers/upstream',
   'worker/run':
     '@core worker/agent-error.ts worker/provider.ts worker/persist.ts worker/agent.ts worker/conversation worker/watch',
-  worker: '@core worker/provider.ts worker/persist.ts worker/agent.ts worker/watch worker/run',
+  worker: '@core worker/worker-credit.ts worker/provider.ts worker/persist.ts worker/agent.ts worker/watch worker/run',
 
   sdk: '@core worker/**',
   'sdk/threads': 'base session/** worker/** sdk',

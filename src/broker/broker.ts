@@ -286,6 +286,9 @@ export interface Broker {
 export interface ConsumeOptions {
   /** Deliveries that this consumer may hold at once. */
   readonly credit: number;
+  /** At present it may hold at most this many. `subscribe` is given what to call after each change, and returns how to
+   *  end that. */
+  readonly present?: { readonly credit: number; subscribe(changed: () => void): () => void };
   /** A delivery that the consumer neither settles nor extends for this long goes to another consumer. */
   readonly visibilityMs: number;
   readonly signal: AbortSignal;

@@ -97,6 +97,7 @@ function toAgent(config: AgentConfig, provider: Provider, runMsMax: number): Age
     systemPrompt,
     takeover,
     attemptsMax,
+    upstreamRetries,
     conversationChars,
     answerCharsMax,
     unwatchedMs,
@@ -113,6 +114,7 @@ function toAgent(config: AgentConfig, provider: Provider, runMsMax: number): Age
     // Code has to declare that it continues a prefix. After a restart it finds its asks answered.
     takeover: takeover ?? (handler === undefined ? 'continue' : 'restart'),
     attemptsMax: attemptsMax ?? TAKEOVER_ATTEMPTS_MAX,
+    ...(upstreamRetries === undefined ? {} : { upstreamRetries }),
     runMsMax: ownRunMsMax ?? runMsMax,
     conversationChars: conversationChars ?? CONVERSATION_CHARS_MAX,
     ...(answerCharsMax === undefined ? {} : { answerCharsMax }),

@@ -232,7 +232,7 @@ function warnOfOpenTokens({ auth }: Config, logger: Logger): void {
 }
 
 function workerMetrics(worker: Worker) {
-  return { worker: () => ({ active: worker.activeRuns, max: worker.runsMax }) };
+  return { worker: () => ({ active: worker.activeRuns, max: worker.runsMax, credits: worker.credits }) };
 }
 
 /** A gateway without configured agents does not know what to count. */

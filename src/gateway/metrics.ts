@@ -53,6 +53,7 @@ export const METRICS = {
   cancelMs: ['holdline_run_cancel_ms', 'From the wish to stop a run to its end.'],
   activeRuns: ['holdline_active_runs', 'Runs that the worker of this process has now.'],
   runsMax: ['holdline_runs_max', 'Runs that the worker of this process may have at once.'],
+  credit: ['holdline_worker_credit', 'Runs of an agent that the worker of this process may have now.'],
   waitingRuns: ['holdline_waiting_runs', 'Runs that wait for a worker, on all nodes together.'],
   paused: ['holdline_paused', 'Agents, tenants and chats that an operator has paused.'],
   damagedTopics: [
@@ -85,7 +86,11 @@ export interface RunClass {
 /** Figures that other parts of the process provide. */
 export interface MetricSources {
   /** The worker of this process: its runs now and at most. Their ratio shows whether more workers are needed. */
-  readonly worker?: () => { readonly active: number; readonly max: number };
+  readonly worker?: () => {
+    readonly active: number;
+    readonly max: number;
+    readonly credits?: ReadonlyMap<string, number>;
+  };
   /** By agent: the runs that wait, by priority. */
   readonly waitingRuns?: () => Promise<ReadonlyMap<string, WaitingCounts>>;
   /** How many things are paused. */
@@ -165,6 +170,9 @@ export class Metrics implements DeliveryObserver {
     if (worker !== undefined) {
       this.#gauge('activeRuns', [], (set) => set({}, worker().active));
       this.#gauge('runsMax', [], (set) => set({}, worker().max));
+      this.#gauge('credit', ['agent'], (set) => {
+        for (const [agent, credit] of worker().credits ?? []) set({ agent }, credit);
+      });
     }
     if (damage?.() !== undefined) {
       this.#gauge('damagedTopics', [], (set) => set({}, damage()?.topics ?? 0));

@@ -24,11 +24,14 @@ export interface Agent extends AgentLimits {
   readonly unwatchedMs?: number;
   /** ms that one attempt at a run may take. Default: RUN_MS_MAX. */
   readonly runMsMax?: number;
+  /** Further attempts at a run whose model server failed before anything came. Default: 0. */
+  readonly upstreamRetries?: number;
   /** Runs of this agent at a time in one worker. Default: the worker's number. */
   readonly concurrency?: number;
 }
 
 export const TAKEOVER_ATTEMPTS_MAX = 5;
+export const UPSTREAM_RETRIES_MAX = 20;
 /** An hour: longer than any answer that a user waits for. */
 export const RUN_MS_MAX = 60 * 60 * 1000;
 export const CONVERSATION_CHARS_MAX = 200_000;

@@ -22,6 +22,7 @@ import { persist } from './persist.ts';
 import { PresenceWatch } from './watch/presence-watch.ts';
 import type { ProviderError } from './provider.ts';
 import { executeRun, type RunOutcome } from './run/run.ts';
+import { WorkerCredit } from './worker-credit.ts';
 
 /** ms without an extension after which another worker receives the run. A live worker extends its lease at a third
  *  of it. */
@@ -30,6 +31,8 @@ export const LEASE_MS = 15_000;
 export const RUNS_MAX = 2048;
 /** Pause before a request is delivered again whose log could not be read or written. */
 const RETRY_MS = 1000;
+/** Pause before a request is delivered again whose model server failed. */
+const UPSTREAM_RETRY_MS = 250;
 /** The reason of the dead letter of a request that no worker of this version can read. */
 const UNREADABLE = 'unreadable-request';
 
@@ -63,6 +66,13 @@ interface Meter {
   used: (() => number) | undefined;
 }
 
+/** What a worker has seen of one run, for the agent's credit. */
+interface Seen {
+  askedAt: number;
+  firstTokenMs: number | undefined;
+  isFailed: boolean;
+}
+
 export class Worker {
   readonly #options: WorkerOptions;
   readonly #stopped = new AbortController();
@@ -70,12 +80,20 @@ export class Worker {
   readonly #active = new Set<Promise<void>>();
   readonly #presence: PresenceWatch;
   readonly #failures: FailureLog;
+  /** By agent. */
+  readonly #credits: ReadonlyMap<string, WorkerCredit>;
   #consuming: Promise<unknown> | undefined;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
     const failures = new FailureLog(options.logger);
     this.#failures = failures;
+    this.#credits = new Map(
+      [...options.agents.values()].map((agent) => [
+        agent.name,
+        new WorkerCredit(options.clock, this.#concurrencyOf(agent)),
+      ]),
+    );
     this.#presence = new PresenceWatch(options.broker, options.clock, {
       failed: (error) => failures.failed('the presence of readers could not be read', error),
       succeeded: () => failures.succeeded('the presence of readers could not be read'),
@@ -94,6 +112,11 @@ export class Worker {
     return this.#active.size;
   }
 
+  /** By agent: the runs that this worker may have now, of users and at each depth of asks. */
+  get credits(): ReadonlyMap<string, number> {
+    return new Map([...this.#credits].map(([agent, { credit }]) => [agent, credit]));
+  }
+
   start(): void {
     const agents = [...this.#options.agents.values()];
     this.#consuming ??= Promise.all(agents.flatMap((agent) => DEPTHS.map((depth) => this.#consume(agent, depth))));
@@ -105,6 +128,7 @@ export class Worker {
     this.#handedOver.abort();
     await this.#consuming;
     await Promise.all(this.#active);
+    for (const credit of this.#credits.values()) credit.close();
   }
 
   #concurrencyOf(agent: Agent): number {
@@ -114,10 +138,12 @@ export class Worker {
   async #consume(agent: Agent, depth: number): Promise<void> {
     const { broker, leaseMs = LEASE_MS, clock } = this.#options;
     const { signal } = this.#stopped;
+    const present = this.#credits.get(agent.name);
     while (!signal.aborted) {
       try {
         const options = {
           ...{ credit: this.#concurrencyOf(agent), visibilityMs: leaseMs, signal },
+          ...(present === undefined ? {} : { present }),
           attemptsMax: deliveriesMax(agent.attemptsMax),
           onDeadLetter: (letter: DeadLetter, record: LogRecord) => this.#endDead(agent, letter, record),
         };
@@ -217,7 +243,11 @@ export class Worker {
     const onUsed = (tokens: number): void => {
       used += tokens;
     };
-    const onFailed = (error: ProviderError): void => this.#reportUpstream(agent, request, error);
+    const seen: Seen = { askedAt: clock.mono(), firstTokenMs: undefined, isFailed: false };
+    const onFailed = (error: ProviderError): void => {
+      seen.isFailed ||= isServersFault(error);
+      this.#reportUpstream(agent, request, error);
+    };
     const deps = {
       broker,
       blobs: broker.blobs,
@@ -231,6 +261,10 @@ export class Worker {
       onUsed,
       onMeter: (soFar: () => number): void => {
         meter.used = soFar;
+        seen.askedAt = clock.mono();
+      },
+      onFirstToken: (): void => {
+        seen.firstTokenMs = clock.mono() - seen.askedAt;
       },
       onFailed,
       onGone,
@@ -242,9 +276,11 @@ export class Worker {
           sessionId: ref.sessionId,
           runId: request.runId,
         });
-      return await whileParentRuns({ ...deps, onError }, ref, request.runId, () =>
+      const outcome = await whileParentRuns({ ...deps, onError }, ref, request.runId, () =>
         executeRun(deps, ref, request.runId, { handedOver: this.#handedOver.signal, lost: delivery.lost }),
       );
+      this.#noteSeen(agent, seen, outcome, delivery);
+      return outcome;
     } catch (error) {
       if (isSessionError(error, 'not-found')) return 'gone';
       if (isBrokerError(error, 'epoch-changed')) return 'lost';
@@ -256,10 +292,19 @@ export class Worker {
     }
   }
 
+  /** Before the delivery is settled: the place that it frees is given by the new credit. */
+  #noteSeen(agent: Agent, { isFailed, firstTokenMs }: Seen, outcome: RunOutcome, { lost }: Delivery): void {
+    const credit = this.#credits.get(agent.name);
+    if (isFailed || lost.aborted) credit?.note({ failed: true });
+    else if (outcome === 'run.completed')
+      credit?.note({ failed: false, ...(firstTokenMs === undefined ? {} : { firstTokenMs }) });
+  }
+
   async #settle(delivery: Delivery, outcome: RunOutcome): Promise<void> {
     // Another worker took the fence although the lease is still held, and ends the run. Or the chat has another epoch,
     // and the run may still be wanted there. So the request is delivered again.
     if (outcome === 'lost') await delivery.nack(RETRY_MS);
+    else if (outcome === 'retried') await delivery.nack(UPSTREAM_RETRY_MS);
     else if (outcome === 'released') await delivery.nack(0, { count: false });
     else if (await delivery.ack())
       await this.#shortenTtl(delivery, outcome === 'gone' ? TTL_MS_MIN : CONSUMED_REQUEST_TTL_MS);
@@ -330,4 +375,9 @@ export class Worker {
       },
     };
   }
+}
+
+/** A server that refuses one request may answer the next one; a server without quota answers none. */
+function isServersFault({ code, retryable }: ProviderError): boolean {
+  return retryable || code === 'upstream-quota-spent';
 }

@@ -94,7 +94,12 @@ it('has no label that a caller could invent', async () => {
 it('has a name and a help text for every metric', async () => {
   const h = await startHarness({
     broker: damagedBroker(),
-    deps: { metrics: { worker: () => ({ active: 0, max: 1 }), waitingRuns: () => Promise.resolve(new Map()) } },
+    deps: {
+      metrics: {
+        worker: () => ({ active: 0, max: 1, credits: new Map([['poet', 3]]) }),
+        waitingRuns: () => Promise.resolve(new Map()),
+      },
+    },
   });
   const { text, headers } = await h.call('GET', '/metrics');
   expect(headers['content-type']).toContain('text/plain');

@@ -140,6 +140,11 @@ describe('the file of agents', () => {
       /^HOLDLINE_AGENTS: agents\.poet\.timeouts\.idleMs: must be integer$/,
     ],
     [
+      'tries again what may not be tried again',
+      { agents: { poet: { model: 'm', takeover: 'fail', upstreamRetries: 2 } } },
+      /^HOLDLINE_AGENTS: agents\.poet\.upstreamRetries: another attempt would fail with this takeover$/,
+    ],
+    [
       'sends the tenant to an agent of its own code',
       { agents: { poet: { handler: './poet.js', sendTenant: true } } },
       /^HOLDLINE_AGENTS: agents\.poet\.sendTenant: is for a model server/,

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { JsonObject } from '../../src/session/events/chat-event.ts';
 import type { SentPrompt } from '../../src/session/runs.ts';
+import { REST_MS_MAX } from '../../src/worker/credit-rule.ts';
 import type { Agent } from '../../src/worker/agent.ts';
 import { ProviderError, type ModelMessage } from '../../src/worker/provider.ts';
 import { ChatRig, type PlayedCall } from '../support/chat-rig.ts';
@@ -21,6 +22,15 @@ function setup(agent: Partial<Agent> = {}): ChatRig {
 afterEach(async () => {
   await rig.close();
 });
+
+/** A worker whose runs fail rests before it takes the next one. */
+async function called(at: number): Promise<PlayedCall> {
+  await eventually(async () => {
+    if (rig.model.calls.length <= at) await rig.clock.advance(REST_MS_MAX);
+    return rig.model.calls.length > at;
+  });
+  return rig.model.call(at);
+}
 
 async function ended({ runId }: SentPrompt): Promise<void> {
   await eventually(async () =>
@@ -41,7 +51,7 @@ type Ending = (call: PlayedCall, prompt: SentPrompt) => unknown;
 async function turn(content: string | JsonObject[], end: Ending): Promise<void> {
   const at = rig.model.calls.length;
   const prompt = await rig.prompt('', { content });
-  await end(await rig.model.call(at), prompt);
+  await end(await called(at), prompt);
   await ended(prompt);
 }
 
@@ -313,7 +323,7 @@ describe('any chat', () => {
           for (const [at, one] of steps.entries()) {
             const { sent, content } = await take(one, prompts.at(-1 - one.back));
             prompts.push({ messageId: sent.messageId, content });
-            const call = await rig.model.call(at);
+            const call = await called(at);
             expect(brokenRules(call.request.messages)).toEqual([]);
             expect(call.request.messages.at(-1)).toEqual({ role: 'user', content: asTold(content) });
             await one.end(call, sent);

@@ -26,6 +26,11 @@ export function checkConsume(name: string, { credit, visibilityMs, attemptsMax =
     throw new BrokerError('invalid-config', `attemptsMax is from 1 to ${ATTEMPTS_MAX_MAX}`);
 }
 
+/** Deliveries that the consumer may hold now. */
+export function creditOf({ credit, present }: ConsumeOptions): number {
+  return present === undefined ? credit : Math.min(credit, present.credit);
+}
+
 /** @throws BrokerError invalid-config */
 export function checkDelay(delayMs: number): void {
   if (!Number.isSafeInteger(delayMs) || delayMs < 0 || delayMs > DELAY_MS_MAX)

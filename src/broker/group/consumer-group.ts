@@ -9,7 +9,7 @@ import { DELAY_MS_MAX } from '../broker.ts';
 import type { ConsumeOptions, FlowOf, LogRecord, NackOptions, Priority, WaitingCounts } from '../broker.ts';
 import { BrokerError, isRetryable } from '../errors.ts';
 import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
-import { checkDelay } from './consume-options.ts';
+import { checkDelay, creditOf } from './consume-options.ts';
 import { ATTEMPTS_MAX, checkReason, DeadLetters, TOO_MANY_ATTEMPTS, type LetterBroker } from '../dead-letters.ts';
 import { Deadlines } from './deadlines.ts';
 import type { FlowGates } from './flow-gates.ts';
@@ -121,6 +121,13 @@ export class ConsumerGroup implements LeaseOwner {
       this.#offer(consumer);
       this.#serve();
     });
+  }
+
+  /** The consumer's present credit has changed. */
+  creditChanged(consumer: Consumer): void {
+    if (consumer.held >= creditOf(consumer.options)) this.#waiting.delete(consumer);
+    else this.#offer(consumer);
+    this.#serve();
   }
 
   leave(consumer: Consumer): void {
@@ -315,7 +322,7 @@ export class ConsumerGroup implements LeaseOwner {
   }
 
   #offer(consumer: Consumer): void {
-    if (consumer.answer !== undefined && consumer.held < consumer.options.credit) this.#waiting.add(consumer);
+    if (consumer.answer !== undefined && consumer.held < creditOf(consumer.options)) this.#waiting.add(consumer);
   }
 
   /** Skips holes. Holes at the end of the topic count as consumed, because no consumer could acknowledge them. */

@@ -55,6 +55,7 @@ export class GroupConsumption {
     const consumer: Consumer = { options, held: 0, answer: undefined };
     const leave = (): void => group.leave(consumer);
     this.#consumers.set(consumer, group);
+    const unsubscribe = options.present?.subscribe(() => group.creditChanged(consumer));
     options.signal.addEventListener('abort', leave, { once: true });
     try {
       while (!options.signal.aborted && !this.#closed) {
@@ -65,6 +66,7 @@ export class GroupConsumption {
       }
     } finally {
       options.signal.removeEventListener('abort', leave);
+      unsubscribe?.();
       this.#consumers.delete(consumer);
     }
   }

@@ -7,6 +7,7 @@ import { BODY_BYTES_MAX } from '../../gateway/gateway-config.ts';
 import { THREADS_MAX } from '../../sdk/threads/agent-threads.ts';
 import { AGENT_NAME } from '../../session/agent-limits.ts';
 import { ANSWER_CHARS_MAX } from '../../session/events/answer-builder.ts';
+import { UPSTREAM_RETRIES_MAX } from '../../worker/agent.ts';
 import { readJsonFile, shapeFaults } from './json-text.ts';
 import { modelUrlFault } from './model-url.ts';
 import { nearestName } from './nearest-name.ts';
@@ -47,6 +48,7 @@ const agentSchema = Type.Object(
     takeover: Type.Optional(Type.Enum(['continue', 'restart', 'fail'])),
     prefill: Type.Optional(Type.Enum(['vllm', 'assistant', 'none'])),
     attemptsMax: Type.Optional(Type.Integer({ minimum: 1, maximum: ATTEMPTS_MAX })),
+    upstreamRetries: Type.Optional(Type.Integer({ minimum: 0, maximum: UPSTREAM_RETRIES_MAX })),
     conversationChars: Type.Optional(Type.Integer({ minimum: 1_000, maximum: 10_000_000 })),
     promptCharsMax: Type.Optional(Type.Integer({ minimum: 1, maximum: BODY_BYTES_MAX })),
     answerCharsMax: Type.Optional(Type.Integer({ minimum: 1, maximum: ANSWER_CHARS_MAX })),
@@ -79,7 +81,7 @@ type FileEntry = Type.Static<typeof agentSchema>;
 export type AgentEntry = FileEntry & { readonly model: string };
 
 /** The fields that are for model servers only. */
-const SERVER_FIELDS = ['url', 'keyEnv', 'prefill', 'timeouts', 'sendTenant'] as const;
+const SERVER_FIELDS = ['url', 'keyEnv', 'prefill', 'timeouts', 'sendTenant', 'upstreamRetries'] as const;
 
 /** The agents by name. Reports every fault as `<place>: <what>`, and is empty then. */
 export function readAgentsFile(path: string, onFault: (what: string) => void): ReadonlyMap<string, AgentEntry> {
@@ -117,6 +119,8 @@ function entryFaults(agents: Readonly<Record<string, FileEntry>>): string[] {
     const clash = handler === undefined ? undefined : SERVER_FIELDS.find((field) => entry[field] !== undefined);
     if (clash !== undefined)
       return [`agents.${name}.${clash}: is for a model server, and this agent has a handler of its own`];
+    if (entry.takeover === 'fail' && entry.upstreamRetries !== undefined)
+      return [`agents.${name}.upstreamRetries: another attempt would fail with this takeover`];
     if (handler === undefined && entry.threads !== undefined)
       return [`agents.${name}.threads: is for an agent with a handler of its own`];
     const fault = url === undefined ? undefined : modelUrlFault(url, 'the variable that keyEnv names');

@@ -4,17 +4,29 @@ import type { RunTally } from '../../session/events/chat-event.ts';
 
 export class RunMeter {
   readonly #now: () => string;
+  readonly #onFirst: () => void;
   #firstTokenAt: string | undefined;
   #deltas = 0;
 
-  /** `now` returns the run's own time. */
-  constructor(now: () => string) {
+  /** `now` returns the run's own time. `onFirst` is called at the first token. */
+  constructor(now: () => string, onFirst: () => void) {
     this.#now = now;
+    this.#onFirst = onFirst;
+  }
+
+  /** Something came from the model. */
+  get hasBegun(): boolean {
+    return this.#firstTokenAt !== undefined;
   }
 
   count(): void {
-    this.#firstTokenAt ??= this.#now();
+    this.#firstTokenAt ??= this.#begin();
     this.#deltas += 1;
+  }
+
+  #begin(): string {
+    this.#onFirst();
+    return this.#now();
   }
 
   /** Sets the end of the attempt to now. */

@@ -40,6 +40,8 @@ export interface RunDeps extends FenceDeps, StopSourceDeps {
   readonly onUsed?: (tokens: number) => void;
   /** Receives a function that returns the model tokens that the attempt has used so far, as an estimate. */
   readonly onMeter?: (used: () => number) => void;
+  /** The first token of an attempt came. */
+  readonly onFirstToken?: () => void;
   /** The model server, or the network before it, failed the run. */
   readonly onFailed?: (error: ProviderError) => void;
   /** The chat was removed or expired during the run, so that no terminal can be written. */
@@ -47,8 +49,9 @@ export interface RunDeps extends FenceDeps, StopSourceDeps {
 }
 
 /** A terminal's type: this worker wrote it. `gone`: the run had already ended, or its chat was removed or expired.
- *  `lost`: another worker has the run. `released`: this worker closes and hands the run over. */
-export type RunOutcome = RunTerminal['type'] | 'gone' | 'lost' | 'released';
+ *  `lost`: another worker has the run. `released`: this worker closes and hands the run over. `retried`: the model
+ *  server failed before anything came, and the request is to be delivered again. */
+export type RunOutcome = RunTerminal['type'] | 'gone' | 'lost' | 'released' | 'retried';
 
 const ATTEMPT_FAILURES: Readonly<Record<Exclude<AttemptVerdict, 'go-on'>, string>> = {
   'worker-lost': 'every worker of this run was lost',
@@ -117,6 +120,9 @@ async function readAnswer({ broker }: RunDeps, { ref, epoch, run, fence }: HeldR
   return (await readRun(broker, ref, epoch, run, fence + 1, answer)) ? answer : new AnswerBuilder();
 }
 
+/** The terminal that the stream led to, or why it led to none. */
+type Streamed = RunTerminal | 'unjoinable' | 'retriable' | undefined;
+
 class ActiveRun {
   readonly #deps: RunDeps;
   readonly #held: HeldRun;
@@ -139,7 +145,7 @@ class ActiveRun {
     this.#deps = deps;
     this.#held = held;
     this.#answer = answer;
-    this.#meter = new RunMeter(held.now);
+    this.#meter = new RunMeter(held.now, () => deps.onFirstToken?.());
     const { run, epoch, fence, ref } = held;
     const target = {
       topic: chatTopic(ref),
@@ -196,7 +202,7 @@ class ActiveRun {
   }
 
   /** The terminal that the stream itself leads to; undefined where the attempt was stopped from outside. */
-  async #streamAnswer(): Promise<RunTerminal | 'unjoinable' | undefined> {
+  async #streamAnswer(): Promise<Streamed> {
     const { run } = this.#held;
     try {
       const reason = await this.#readUpstream();
@@ -217,6 +223,7 @@ class ActiveRun {
       const failure = describeFailure(error);
       if (failure === undefined) throw error;
       if (error instanceof ProviderError) this.#deps.onFailed?.(error);
+      if (this.#isRetriable(error)) return 'retriable';
       return { type: 'run.failed', runId: run.runId, error: failure, ...this.#meter.tally() };
     } finally {
       // Also after a defect of ours: nobody reads the upstream any more, so its connection must close.
@@ -285,8 +292,16 @@ class ActiveRun {
     return error instanceof BrokenSeamError || (error instanceof ProviderError && error.code === 'upstream-refused');
   }
 
+  /** Nothing of the answer is in the log, so another worker, at another server, may answer the run from the start. */
+  #isRetriable(error: unknown): boolean {
+    const { agent } = this.#deps;
+    if (!(error instanceof ProviderError) || !error.retryable || agent.takeover === 'fail') return false;
+    const isEmpty = !this.#meter.hasBegun && this.#answer.length === 0;
+    return isEmpty && (this.#held.run.idleAttempts ?? 0) < (agent.upstreamRetries ?? 0);
+  }
+
   /** Only `stop-reason.ts` decides which terminal ends an attempt. */
-  #terminalOf(kind: TerminalKind, streamed: RunTerminal | 'unjoinable' | undefined): RunTerminal {
+  #terminalOf(kind: TerminalKind, streamed: Streamed): RunTerminal {
     const { runId } = this.#held.run;
     if (kind === 'streamed' && typeof streamed === 'object') return streamed;
     const tally = this.#meter.tally();
@@ -321,7 +336,7 @@ class ActiveRun {
   }
 }
 
-function streamEndOf(streamed: RunTerminal | 'unjoinable' | undefined): StreamEnd {
+function streamEndOf(streamed: Streamed): StreamEnd {
   if (typeof streamed !== 'object') return streamed;
   return streamed.type === 'run.completed' ? 'completed' : 'failed';
 }

@@ -26,7 +26,7 @@ export type TerminalKind = 'streamed' | 'cancelled' | 'run-too-long';
  *  without the retained prefix. */
 export type AttemptEnding =
   | { readonly act: 'finish'; readonly terminal: TerminalKind }
-  | { readonly act: 'leave'; readonly outcome: 'gone' | 'lost' | 'released' }
+  | { readonly act: 'leave'; readonly outcome: 'gone' | 'lost' | 'released' | 'retried' }
   | { readonly act: 'check-chat' }
   | { readonly act: 'restart' };
 
@@ -48,8 +48,9 @@ export const STOP_RULES: Readonly<Record<StopWhy, StopRule>> = {
 };
 
 /** What the stream of the model led to; undefined where the attempt was stopped before the stream ended.
- *  `unjoinable`: the continuation does not follow the retained prefix, and nothing of it was written. */
-export type StreamEnd = 'completed' | 'failed' | 'unjoinable' | undefined;
+ *  `unjoinable`: the continuation does not follow the retained prefix, and nothing of it was written. `retriable`: the
+ *  model server failed before anything came, and another attempt may follow. */
+export type StreamEnd = 'completed' | 'failed' | 'unjoinable' | 'retriable' | undefined;
 
 /** How an attempt ends. `isRefused`: an append was refused, which overrides every earlier reason but `gone`. */
 export function endingOf(stream: StreamEnd, stop: StopWhy | undefined, isRefused: boolean): AttemptEnding {
@@ -58,5 +59,6 @@ export function endingOf(stream: StreamEnd, stop: StopWhy | undefined, isRefused
   if (stream === 'completed') return { act: 'finish', terminal: 'streamed' };
   if (stop !== undefined) return STOP_RULES[stop].ending;
   if (stream === undefined) return LOST;
+  if (stream === 'retriable') return { act: 'leave', outcome: 'retried' };
   return stream === 'unjoinable' ? { act: 'restart' } : { act: 'finish', terminal: 'streamed' };
 }

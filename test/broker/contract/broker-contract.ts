@@ -17,6 +17,7 @@ import { inputContract } from './input.ts';
 import { leaseContract } from './lease.ts';
 import { limitsContract } from './limits.ts';
 import { pausesContract } from './pauses.ts';
+import { presentCreditContract } from './present-credit.ts';
 import { lifetimeContract } from './lifetime.ts';
 import { queueContract } from './queue.ts';
 import { quotaContract } from './quota.ts';
@@ -55,6 +56,7 @@ export function brokerContract(name: string, factory: SubjectFactory, { reopens 
     blobsContract(open, { reopens });
     fairContract(open, { reopens });
     limitsContract(open);
+    presentCreditContract(open);
     waitingContract(open, { reopens });
     pausesContract(open, { reopens });
     quotaContract(open, { reopens });

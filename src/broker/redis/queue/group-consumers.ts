@@ -6,6 +6,7 @@ import type { Clock } from '../../../base/clock.ts';
 import type { ConsumeOptions } from '../../broker.ts';
 import { isRetryable } from '../../errors.ts';
 import { ATTEMPTS_MAX } from '../../dead-letters.ts';
+import { creditOf } from '../../group/consume-options.ts';
 import type { Lease } from '../../group/lease.ts';
 import { PICK_MAX } from '../schedule/group-schedule.ts';
 import type { Held, HeldLeases } from './held-leases.ts';
@@ -35,6 +36,8 @@ export interface Consumer {
   /** The one open request for a delivery. */
   asking:
     { readonly resolve: (lease: Lease | undefined) => void; readonly reject: (error: unknown) => void } | undefined;
+  /** Ends the notifications of its present credit. */
+  unsubscribe: (() => void) | undefined;
 }
 
 interface ConsumersOptions {
@@ -72,7 +75,9 @@ export class GroupConsumers {
       batch: 1,
       answeredAt: -Infinity,
       asking: undefined,
+      unsubscribe: undefined,
     };
+    consumer.unsubscribe = options.present?.subscribe(() => this.#noteWanted(consumer));
     this.#consumers.add(consumer);
     return consumer;
   }
@@ -80,6 +85,7 @@ export class GroupConsumers {
   leave(consumer: Consumer): void {
     consumer.hasLeft = true;
     this.#consumers.delete(consumer);
+    consumer.unsubscribe?.();
     this.#answer(consumer, undefined);
     this.#giveBack(consumer);
   }
@@ -104,7 +110,7 @@ export class GroupConsumers {
   /** A delivery ended that the consumer has held. */
   freed(consumer: Consumer): void {
     consumer.held -= 1;
-    if (this.#asking.has(consumer)) this.#options.onWanted();
+    this.#noteWanted(consumer);
   }
 
   ready(consumer: Consumer, held: Held, lease: Lease): void {
@@ -162,6 +168,11 @@ export class GroupConsumers {
       if (consumer.ready.length > 0 && consumer.answeredAt + READY_MS <= now) this.#giveBack(consumer);
   }
 
+  /** The consumer may hold more than before. */
+  #noteWanted(consumer: Consumer): void {
+    if (this.#asking.has(consumer)) this.#options.onWanted();
+  }
+
   #answer(consumer: Consumer, lease: Lease | undefined): void {
     const { asking } = consumer;
     consumer.asking = undefined;
@@ -191,5 +202,5 @@ export class GroupConsumers {
 }
 
 function wantedBy({ batch, coming, held, options }: Consumer): number {
-  return Math.min(batch - coming, options.credit - held);
+  return Math.min(batch - coming, creditOf(options) - held);
 }

@@ -1,0 +1,98 @@
+// Two workers of one agent, of which one has a model server that fails: the other gets the runs, and users lose none.
+import { expect, it, onTestFinished } from 'vitest';
+import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
+import { delay } from '../../src/base/clock.ts';
+import type { SentPrompt } from '../../src/session/runs.ts';
+import { ProviderError, type Provider, type ProviderRequest } from '../../src/worker/provider.ts';
+import { REST_MS_MAX } from '../../src/worker/credit-rule.ts';
+import { ChatRig } from '../support/chat-rig.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+import { turn } from '../support/wait-for.ts';
+
+const ANSWER_MS = 100;
+const RUNS = 200;
+
+class Server implements Provider {
+  readonly canContinue = false;
+  readonly requests: ProviderRequest[] = [];
+  readonly #clock: ManualClock;
+  isBroken: boolean;
+
+  constructor(clock: ManualClock, isBroken: boolean) {
+    this.#clock = clock;
+    this.isBroken = isBroken;
+  }
+
+  async *stream(request: ProviderRequest): ReturnType<Provider['stream']> {
+    this.requests.push(request);
+    if (this.isBroken) throw new ProviderError('upstream-error', 'the model server failed', { detail: '500' });
+    await delay(this.#clock, ANSWER_MS, request.signal);
+    yield { type: 'text', text: 'fine' };
+    yield { type: 'finish', reason: 'stop' };
+  }
+}
+
+async function start() {
+  const clock = new ManualClock();
+  let epochs = 0;
+  const rig = new ChatRig({ broker: new MemoryBroker({ clock, newEpoch: () => `e${(epochs += 1)}` }), clock });
+  onTestFinished(() => rig.close());
+  const servers = { broken: new Server(clock, true), healthy: new Server(clock, false) };
+  const agent = { name: 'default', takeover: 'restart', upstreamRetries: 10 } as const;
+  const broken = rig.startWorker(4, { ...agent, provider: servers.broken });
+  const healthy = rig.startWorker(4, { ...agent, provider: servers.healthy });
+  return { clock, rig, servers, broken, healthy };
+}
+
+type System = Awaited<ReturnType<typeof start>>;
+
+async function prompts({ rig }: System, from: number, to: number): Promise<SentPrompt[]> {
+  const sent: SentPrompt[] = [];
+  for (let i = from; i < to; i += 1)
+    sent.push(
+      await rig.runs.send(
+        { tenant: 'default', user: 'alice' },
+        { tenant: 'default', sessionId: `s${i}` },
+        { content: 'x', agent: 'default', model: '', priority: 'normal', onBusy: 'queue' },
+      ),
+    );
+  return sent;
+}
+
+/** Lets time pass until no run is left. Returns the ms. */
+async function finish({ rig, clock }: System, count: number): Promise<number> {
+  let ms = 0;
+  const isOver = async (i: number): Promise<boolean> =>
+    (await rig.log.load({ tenant: 'default', sessionId: `s${i}` }))?.state.runs.length === 0;
+  for (let left = Array.from({ length: count }, (_, i) => i); left.length > 0; ms += ANSWER_MS) {
+    await clock.advance(ANSWER_MS);
+    for (let i = 0; i < 20; i += 1) await turn();
+    const over = await Promise.all(left.map(isOver));
+    left = left.filter((_, i) => over[i] !== true);
+    if (ms > 600_000) throw new Error(`${left.length} runs do not end`);
+  }
+  return ms;
+}
+
+it('gives the runs to the worker whose server answers, and each user gets an answer', async () => {
+  const system = await start();
+  const { servers, broken, healthy } = system;
+  await prompts(system, 0, RUNS);
+  await finish(system, RUNS);
+  expect(servers.healthy.requests).toHaveLength(RUNS);
+  expect(servers.broken.requests.length).toBeLessThan(RUNS / 10);
+  expect(broken.credits.get('default')).toBeLessThanOrEqual(1);
+  expect(healthy.credits.get('default')).toBe(4);
+});
+
+it('gives a worker its whole credit back once its server answers again', async () => {
+  const system = await start();
+  const { servers, broken, clock } = system;
+  await prompts(system, 0, 40);
+  await finish(system, 40);
+  servers.broken.isBroken = false;
+  await clock.advance(REST_MS_MAX);
+  await prompts(system, 40, 90);
+  await finish(system, 90);
+  expect(broken.credits.get('default')).toBe(4);
+});
