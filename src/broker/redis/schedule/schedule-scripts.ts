@@ -116,7 +116,7 @@ for i = 3, #ARGV do
     local records, count = {redis.call('HGET', own .. ':s', name)}, 0
     if ARGV[2] ~= '' then records = redis.call('HMGET', own .. ':f:' .. name, ARGV[2] .. '/', ARGV[2] .. ' ') end
     for _, record in ipairs(records) do
-      if record then count = count + tonumber(string.match(record, '^%S+ %S+ %S+ (%S+)')) end
+      if record then count = count + (select(4, cmsgpack.unpack(record))) end
     end
     found[#found + 1] = count
   end
