@@ -113,10 +113,13 @@ local found = {}
 for i = 3, #ARGV do
   local own = part .. ':g:' .. ARGV[i]
   for _, name in ipairs({'high', 'normal', 'low'}) do
-    local records, count = {redis.call('HGET', own .. ':s', name)}, 0
-    if ARGV[2] ~= '' then records = redis.call('HMGET', own .. ':f:' .. name, ARGV[2] .. '/', ARGV[2] .. ' ') end
-    for _, record in ipairs(records) do
-      if record then count = count + (select(4, cmsgpack.unpack(record))) end
+    local count = 0
+    if ARGV[2] == '' then
+      count = tonumber(string.match(redis.call('HGET', own .. ':s', name) or '0 0 0 0', '^%S+ %S+ %S+ (%S+)'))
+    else
+      for _, record in ipairs(redis.call('HMGET', own .. ':f:' .. name, ARGV[2] .. '/', ARGV[2] .. ' ')) do
+        if record then count = count + (select(4, cmsgpack.unpack(record))) end
+      end
     end
     found[#found + 1] = count
   end
