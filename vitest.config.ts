@@ -6,6 +6,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     exclude: ['test/torture/**'],
+    globalSetup: ['test/setup/temporary-folder.ts'],
     // Sets the time-outs of tests and hooks for each file.
     setupFiles: ['test/setup/time-limits.ts'],
     expect: { poll: { timeout: timeLimit(5_000) } },
