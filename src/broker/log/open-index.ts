@@ -36,6 +36,8 @@ export interface OpenedIndex {
   readonly isDamaged: boolean;
 }
 
+type MadeFromCopy = 'made' | 'segments are missing' | 'of no use';
+
 type Usable = Pick<OpenedIndex, 'index' | 'isDamaged'> & { readonly isRestored: boolean };
 
 /** @throws BrokerError corrupt, disk-full, invalid-config */
@@ -104,7 +106,8 @@ async function usableIndex({ folder, onWarning }: IndexOptions, files: LogFiles)
     if (!isMarked && !(isEmpty && ids.length > 0)) return { index: opened, isRestored: false, isDamaged: false };
     await opened.close();
   }
-  if (await makeFromCopy(files, folder, ids)) {
+  const copy = await makeFromCopy(files, folder, ids);
+  if (copy === 'made') {
     const kept = await replaceIndex(files, folder, isEmpty);
     warn(
       `the index was ${isEmpty ? 'missing' : 'damaged'} and is made again from its copy${kept}: every chat begins another epoch, and readers with positions are told`,
@@ -113,7 +116,8 @@ async function usableIndex({ folder, onWarning }: IndexOptions, files: LogFiles)
   }
   const made = { isRestored: false, isDamaged: false };
   if (isEmpty && !isMarked) return { ...made, index: new TopicIndex(path, warn) };
-  const isWhole = ids.every((id, i) => id === i + 1);
+  // Without any segment nothing is missing only if no copy says that there were some.
+  const isWhole = ids.every((id, i) => id === i + 1) && (ids.length > 0 || copy === 'of no use');
   if (opened instanceof TopicIndex && (!isWhole || ids.length === 0)) {
     warn(
       `the index ${path} is damaged and cannot be made again, because segments of the log were removed and it has no copy of use: what cannot be read is refused as corrupt, and everything else is served`,
@@ -152,31 +156,33 @@ async function tryIndex(path: string, onDamage: (text: string) => void): Promise
 
 /** Makes the folder `index.new`, if the copy is whole and the log still holds all that follows it.
  *  @throws BrokerError disk-full */
-async function makeFromCopy(files: LogFiles, folder: string, ids: readonly number[]): Promise<boolean> {
+async function makeFromCopy(files: LogFiles, folder: string, ids: readonly number[]): Promise<MadeFromCopy> {
   const made = newIndexOf(folder);
   await removeFolder(made);
   await files.makeFolder(made);
+  let result: MadeFromCopy = 'of no use';
   try {
-    if ((await new IndexWriter(made).load(`${indexOf(folder)}.copy`)) && (await isOfUse(made, ids))) return true;
+    if (await new IndexWriter(made).load(`${indexOf(folder)}.copy`)) result = await judge(made, ids);
   } catch (error) {
     await removeFolder(made);
     if (!isCode(error, 'ENOSPC')) throw error;
     throw new BrokerError('disk-full', 'no room on the device for the index that is made again', { cause: error });
   }
-  await removeFolder(made);
-  return false;
+  if (result !== 'made') await removeFolder(made);
+  return result;
 }
 
 /** Whether every segment is there that a replay from the checkpoint of this index has to read. */
-async function isOfUse(made: string, ids: readonly number[]): Promise<boolean> {
+async function judge(made: string, ids: readonly number[]): Promise<MadeFromCopy> {
   const index = await tryIndex(made, () => undefined);
-  if (!(index instanceof TopicIndex)) return false;
+  if (!(index instanceof TopicIndex)) return 'of no use';
   const from = readCheckpoint(index)?.position.segment;
   await index.close();
-  if (from === undefined) return false;
+  if (from === undefined) return 'of no use';
   const needed = ids.filter((id) => id >= from);
   const first = Math.max(1, from);
-  return (from === 0 || needed.length > 0) && needed.every((id, i) => id === first + i);
+  const isThere = (from === 0 || needed.length > 0) && needed.every((id, i) => id === first + i);
+  return isThere ? 'made' : 'segments are missing';
 }
 
 /** Gives the folder `index.new` the name of the index. Returns what the operator should know of the old one. */

@@ -152,6 +152,14 @@ describe('a damaged index of a log without its first segments', () => {
       expect(await readdir(folder)).toEqual(before);
     }
   });
+
+  it('is refused when no file of the log is left', async () => {
+    const { broker, folder } = await reclaimed();
+    await broker.close();
+    await DAMAGES['zeros over its heads']?.(folder);
+    for (const name of await segmentNames(folder)) await rm(join(folder, 'log', name));
+    await expect(openLog({ folder, limits: LIMITS })).rejects.toThrow(/^corrupt: .* Nothing was changed/);
+  });
 });
 
 describe('a folder without a copy of its index', () => {
