@@ -52,7 +52,7 @@ export function encodeAppend(
   for (const write of writes) {
     // Only a write that can make a topic says for which account it counts.
     const account = 'epoch' in write.expect ? undefined : accountOf?.(write.topic);
-    args.push(write.topic, `${headerOf(write, newEpoch)} ${chargeOf(write, account, charge)}`);
+    args.push(write.topic, headerOf(write, newEpoch) + chargeOf(write, account, charge));
     for (const { data } of write.records) args.push(data);
   }
   return args;
@@ -74,8 +74,8 @@ function headerOf(write: TopicWrite, newEpoch: () => string): string {
 
 function chargeOf({ besideBytes, quota }: TopicWrite, account: string | undefined, charge?: Charge): string {
   const given = quota === undefined ? undefined : charge;
-  if (account === undefined && besideBytes === undefined && given === undefined) return '-';
-  return `${account ?? '~'},${besideBytes ?? '~'},${given?.ticket ?? '~'},${given?.known ?? '~'}`;
+  if (account === undefined && besideBytes === undefined && given === undefined) return '';
+  return `;${account ?? '~'},${besideBytes ?? '~'},${given?.ticket ?? '~'},${given?.known ?? '~'}`;
 }
 
 function kindsOf({ records }: TopicWrite): string {

@@ -5,7 +5,8 @@
 //   header  one line, '-' for an absent value:
 //           expect ('epoch', 'create', 'absent')  epoch (the expected or a new one)  epoch and offset of ifUnchanged
 //           fence  seq  takeFence  ttlMs  ttlMode ('i', 'r', 'a')  hardMaxMs  priority and delay ('low', '+5', 'low+5')
-//           kinds of the records ('Mmm')  supersedes ('1-5,7-7')  what counts for the account (account-lua.ts)
+//           kinds of the records ('Mmm')  supersedes ('1-5,7-7'), and behind a ';' what counts for the account
+//           (account-lua.ts)
 // Returns '<epoch>,<first>,<next>' for each write, separated by ';', or {code, message} for a refusal. With a ticket
 // for a quota: {'counted', those answers, topics, bytes and version of the account in this partition, its tickets}. The
 // script checks everything before it writes anything, including the types of all keys, because Redis does not undo a
@@ -33,15 +34,19 @@ end
 
 local function parsed(topic, header)
   local w = {topic = topic}
-  local fence, seq, take, conditionOffset, kinds, supersedes, charge
-  w.expect, w.epoch, w.conditionEpoch, conditionOffset, fence, seq, take, w.ttl, w.mode, w.hardMax, w.priority, kinds, supersedes, charge =
-    string.match(header, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
+  local fence, seq, take, conditionOffset, kinds, supersedes
+  w.expect, w.epoch, w.conditionEpoch, conditionOffset, fence, seq, take, w.ttl, w.mode, w.hardMax, w.priority, kinds, supersedes =
+    string.match(header, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
   w.conditionOffset = tonumber(conditionOffset)
   w.fence = tonumber(fence)
   w.seq = tonumber(seq)
   w.take = take == '1'
   w.kinds = kinds == '-' and '' or kinds
-  if charge ~= '-' then read_charge(w, charge) end
+  if string.find(supersedes, ';', 1, true) then
+    local charge
+    supersedes, charge = string.match(supersedes, '^(.*);(.*)$')
+    charges().read(w, charge)
+  end
   if supersedes ~= '-' then
     w.ranges = {}
     for from, to in string.gmatch(supersedes, '(%d+)-(%d+)') do
@@ -75,7 +80,7 @@ local function refusal(w)
       return 'invalid-append', 'a major record cannot be superseded'
     end
   end
-  if is_late(w) then return 'unavailable', 'the reservation for this write is over' end
+  if w.ticket and charges().is_late(w) then return 'unavailable', 'the reservation for this write is over' end
 end
 
 -- Raises an error if a key is of another type. Called before the script writes anything.
@@ -242,8 +247,15 @@ local function apply(w, answers)
   set('${META.majorBytes}', t.bytes)
   set('${META.minorBytes}', t.minorBytes)
   schedule(w, t, fields)
+  local figures
+  if t.counted then
+    -- Behind the first token of an answer, other tokens change nothing that counts.
+    if string.byte(t.counted) ~= 43 or t.major >= w.first or w.ranges or w.beside or w.ticket then figures = charges().count(w, t, set) end
+  elseif t.isNew and w.account then
+    figures = charges().count(w, t, set)
+  end
   redis.call('HSET', t.key, unpack(fields))
-  return count(w, t)
+  return figures
 end
 
 hl_look(ARGV[2] == '1')
@@ -284,7 +296,7 @@ for i, w in ipairs(writes) do
 end
 if #writes > 1 or writes[1].ranges or #writes[1].kinds > 1 then for _, w in ipairs(writes) do check_types(w) end end
 answers = table.concat(answers, ';')
-for _, w in ipairs(writes) do if w.ticket == 'dry' then return refused('quota-reached', '') end end
+if made_charges and made_charges.is_dry then return refused('quota-reached', '') end
 
 local figures
 for _, w in ipairs(writes) do

@@ -8,8 +8,9 @@
 // none. So a partition is unavailable while it moves, and complete before and after.
 import { CLOCK_JUMP_MS } from '../../clock-guard.ts';
 
-/** Defines for scripts: part, now, lifetime_now (the time by which topics end, which is the node's estimate if the
- *  server's clock has jumped), vouched (for hl_look in topic-lua.ts). */
+/** Defines for scripts: part, now, now_micros (nil unless the server's clock decides), lifetime_now (the time by which
+ *  topics end, which is the node's estimate if the server's clock has jumped), vouched (for hl_look in
+ *  topic-lua.ts). */
 export const PARTITION_LUA = `
 local part = KEYS[1]
 local now, vouched = ARGV[1], nil
@@ -18,11 +19,12 @@ if space then
   vouched = string.sub(now, space + 1)
   now = string.sub(now, 1, space - 1)
 end
-local lifetime_now
+local lifetime_now, now_micros
 if now == '' or string.sub(now, 1, 1) == '~' then
   local estimate = tonumber(string.sub(now, 2))
   local time = redis.call('TIME')
-  now = time[1] * 1000 + math.floor(time[2] / 1000)
+  now_micros = time[1] * 1000000 + time[2]
+  now = math.floor(now_micros / 1000)
   lifetime_now = now
   if estimate and math.abs(now - estimate) > ${CLOCK_JUMP_MS} then lifetime_now = estimate end
 else

@@ -66,7 +66,7 @@ local function hl_end(t, reason)
   redis.call('DEL', t.key)
   redis.call('HSET', t.key, '${META.epoch}', t.epoch, '${META.next}', t.next, '${META.ended}', reason, '${META.endedAt}', now)
   redis.call('PEXPIRE', t.key, ${TOMBSTONE_MS + SLACK_MS})
-  hl_count_end(t)
+  if t.counted then hl_accounts().ended(t) end
   redis.call('ZREM', part .. '${PARTITION_KEYS.names}', t.name)
   redis.call('ZREM', part .. '${PARTITION_KEYS.due}', t.name)
   redis.call('SPUBLISH', part .. '${TOPIC_KEYS.channel}' .. t.name, 'end')

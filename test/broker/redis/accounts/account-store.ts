@@ -70,6 +70,16 @@ export class AccountStore {
     await this.raw.del(`${tag}${ACCOUNT_KEYS.home}${account}`, `${tag}${ACCOUNT_KEYS.tickets}${account}`);
   }
 
+  /** Takes the partition of a topic back to what it is now. Returns the function that does it. */
+  async remember(topic: LiteTopicName): Promise<() => Promise<void>> {
+    const keys = (): Promise<string[]> => this.raw.keys(`${this.store.keys.tag(this.store.keys.partitionOf(topic))}:*`);
+    const before = await Promise.all((await keys()).map(async (key) => [key, await this.raw.dumpBuffer(key)] as const));
+    return async () => {
+      await this.raw.del(await keys());
+      for (const [key, value] of before) await this.raw.restore(key, 0, value);
+    };
+  }
+
   /** Calls scripts by a connection of its own. `fail`: is called before each and may throw. */
   commands(fail: (script: RedisScript, place: number) => void): RedisCommands {
     const { keys } = this.store;

@@ -189,6 +189,25 @@ describe('a partition that is away', () => {
   });
 });
 
+test('a partition that goes back in time counts the topics that it has then', async () => {
+  const accounts = new AccountStore(server);
+  const broker = await accounts.node();
+  const { keys } = accounts.store;
+  const elsewhere = Array.from({ length: 40 }, (_, i) => `n${i}`).filter(
+    (name) => keys.partitionOf(topicName(`chat/acme:${name}`)) === (keys.homeOf('acme') + 1) % keys.partitions,
+  );
+  const [first = '', second = '', third = ''] = elsewhere;
+  const quota = { topics: 2 };
+  await make(broker, first, quota);
+  const takeBack = await accounts.remember(topicName(`chat/acme:${first}`));
+  await make(broker, second, quota);
+  expect(await make(broker, third, quota)).toBe('quota-reached');
+  await takeBack();
+  expect(await usageOf(broker, 'acme')).toEqual({ topics: 1, bytes: 5 });
+  expect(await make(broker, third, quota)).toBe('accepted');
+  expect(await make(broker, second, quota)).toBe('quota-reached');
+});
+
 describe('a recount', () => {
   test('counts the topics of a store that an earlier version wrote, when the first node starts', async () => {
     const accounts = new AccountStore(server);
