@@ -13,6 +13,7 @@ import { flowOf, policyOf } from './fair.ts';
 import type { Subject } from './broker-contract.ts';
 import { accountOf } from './quota.ts';
 import { brokerModel } from './broker-model.ts';
+import { deliveryModel } from './delivery-model.ts';
 
 /** No time passes between two commits under a clock moved by hand. Small buffers, because each test opens a log, and
  *  16 MiB of reserve and a buffer of recent records would be most of its time. */
@@ -70,5 +71,7 @@ async function openLog(limits: Partial<LogLimits>): Promise<Subject> {
 
 brokerContract('log', () => openLog(AT_ONCE), { reopens: true });
 brokerModel('log', () => openLog(AT_ONCE), { reopens: true });
+deliveryModel('log', () => openLog(AT_ONCE), { reopens: true });
 brokerContract('cold log', () => openLog(COLD), { reopens: true });
 brokerModel('cold log', () => openLog(COLD), { reopens: true });
+deliveryModel('cold log', () => openLog(COLD), { reopens: true });

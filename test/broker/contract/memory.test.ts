@@ -6,6 +6,7 @@ import { flowOf, policyOf } from './fair.ts';
 import type { Subject } from './broker-contract.ts';
 import { accountOf } from './quota.ts';
 import { brokerModel } from './broker-model.ts';
+import { deliveryModel } from './delivery-model.ts';
 
 function openMemory(): Subject {
   const clock = new ManualClock();
@@ -18,3 +19,4 @@ function openMemory(): Subject {
 
 brokerContract('memory', openMemory);
 brokerModel('memory', openMemory);
+deliveryModel('memory', openMemory);

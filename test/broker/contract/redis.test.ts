@@ -10,6 +10,7 @@ import { RedisServer } from '../../support/redis-server.ts';
 import { brokerContract } from './broker-contract.ts';
 import type { Subject } from './broker-contract.ts';
 import { brokerModel } from './broker-model.ts';
+import { deliveryModel } from './delivery-model.ts';
 import { flowOf, policyOf } from './fair.ts';
 import { accountOf } from './quota.ts';
 
@@ -58,6 +59,7 @@ describe('on one server', () => {
   const open = (): Promise<Subject> => openRedis({ nodes: [server.url] });
   brokerContract('redis', open, { reopens: true });
   brokerModel('redis', open, { reopens: true });
+  deliveryModel('redis', open, { reopens: true });
 });
 
 describe('on three masters', () => {
@@ -69,4 +71,5 @@ describe('on three masters', () => {
   const open = (): Promise<Subject> => openRedis({ nodes: cluster.urls, cluster: true });
   brokerContract('redis cluster', open, { reopens: true });
   brokerModel('redis cluster', open, { reopens: true });
+  deliveryModel('redis cluster', open, { reopens: true });
 });
