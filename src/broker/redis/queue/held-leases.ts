@@ -14,6 +14,11 @@ import type { LiteTopicName } from '../../lite-topic.ts';
 import type { Taken } from './group-queue.ts';
 import { RETRY_MS, type PartitionQueue } from './partition-queue.ts';
 
+/** The longest pause before another try to set a record aside. It is RETRY_MS at first, and twice as long each time. */
+const BURY_PAUSE_MS_MAX = 60_000;
+/** The topics whose pause is remembered. The oldest is forgotten, and begins with RETRY_MS again. */
+const FAULTS_MAX = 1024;
+
 /** A topic that was leased in Redis. It gets its lease here when its record is known. */
 export interface Held {
   readonly partition: PartitionQueue;
@@ -46,6 +51,8 @@ export class HeldLeases implements LeaseOwner {
   readonly #held = new Map<LiteTopicName, Held>();
   readonly #heldBy = new WeakMap<Lease, Held>();
   readonly #deadlines: Deadlines<Held>;
+  /** Topics whose record could not be set aside → the pause after the next fault. */
+  readonly #pauses = new Map<LiteTopicName, number>();
 
   /** `onError`: called with what no second try repairs. */
   constructor(clock: Clock, letters: DeadLetters, onError: (error: unknown) => void) {
@@ -112,7 +119,8 @@ export class HeldLeases implements LeaseOwner {
     return this.#settle(lease, (held) => this.#setAside(held, lease, { attempts: lease.attempt, reason }));
   }
 
-  /** The record was delivered too often. If it cannot be set aside now, it is tried again later. Never rejects. */
+  /** The record was delivered too often. If it cannot be set aside now, it is tried again later, after a fault later
+   *  each time, because each fault is reported. Never rejects. */
   async bury(lease: Lease, onDeadLetter: ConsumeOptions['onDeadLetter']): Promise<void> {
     const held = this.#holding(lease);
     if (held === undefined) return;
@@ -121,12 +129,24 @@ export class HeldLeases implements LeaseOwner {
       await this.#settle(lease, () =>
         this.#setAside(held, lease, { attempts, reason: TOO_MANY_ATTEMPTS, onDeadLetter }),
       );
+      this.#pauses.delete(lease.topic);
     } catch (error) {
-      await held.partition.giveBack([held.taken], { delayMs: RETRY_MS, count: false });
-      this.forget(held);
       // The engine's health reports a retryable error.
-      if (!isRetryable(error) && !isBrokerError(error, 'closed')) this.#onError(error);
+      const isFault = !isRetryable(error) && !isBrokerError(error, 'closed');
+      const delayMs = isFault ? this.#pauseAfterFault(lease.topic) : RETRY_MS;
+      await held.partition.giveBack([held.taken], { delayMs, count: false });
+      this.forget(held);
+      if (isFault) this.#onError(error);
     }
+  }
+
+  #pauseAfterFault(topic: LiteTopicName): number {
+    const pause = this.#pauses.get(topic) ?? RETRY_MS;
+    this.#pauses.delete(topic);
+    this.#pauses.set(topic, Math.min(BURY_PAUSE_MS_MAX, 2 * pause));
+    const [oldest] = this.#pauses.keys();
+    if (this.#pauses.size > FAULTS_MAX && oldest !== undefined) this.#pauses.delete(oldest);
+    return pause;
   }
 
   /** False: the lease was lost. */

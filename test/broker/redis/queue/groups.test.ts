@@ -404,12 +404,13 @@ describe('a group that is opened later', () => {
   });
 });
 
-test('a fault of the work on a dead letter is reported, and the work is tried again', async () => {
-  const store = new GroupStore(server);
+test('a fault of the work on a dead letter is reported, and the work is tried again after a longer pause', async () => {
+  const store = new GroupStore(server, 1);
   const reported: unknown[] = [];
   const node = await store.node(server.url, (error) => reported.push(error));
   await append(node, A, major('poison', 'next'));
-  const faults = [new BrokerError('unavailable', 'not now'), new TypeError('a defect'), new BrokerError('corrupt', '')];
+  const corrupt = new BrokerError('corrupt', '');
+  const faults = [new BrokerError('unavailable', 'not now'), new TypeError('a defect'), corrupt, corrupt];
   let tries = 0;
   const onDeadLetter = (): Promise<void> => {
     const fault = faults[tries];
@@ -419,10 +420,12 @@ test('a fault of the work on a dead letter is reported, and the work is tried ag
   const worker = new TestWorker(node, { attemptsMax: 1, onDeadLetter });
   await (await worker.next()).nack(0);
   const next = worker.done();
-  await eventually(async () => {
-    await store.clock.advance(1000);
-    return tries > faults.length;
-  });
+  for (const pause of [1000, 1000, 2000, 4000]) {
+    const due = `${A}\n${store.clock.now() + pause}`;
+    const key = `{${store.prefix}:p0}:q:agents:due`;
+    await eventually(async () => (await server.command(`ZRANGE ${key} 0 -1 WITHSCORES`)) === due);
+    await store.clock.advance(pause);
+  }
   expect(await next).toBe(`${A} 1:next`);
   expect(reported).toEqual(faults.slice(1));
 });
