@@ -256,6 +256,25 @@ class Life {
 }
 
 describe('the copy of an index that changes', () => {
+  it('is continued by the next process run, unless a build without copies has changed the index since', () => {
+    const [disk, stores] = [new SyncDisk(new Random(1)), new Stores()];
+    const attached = (): IndexCopier => {
+      const copier = new IndexCopier('/data/index', stores.all, disk.files);
+      copier.attach();
+      return copier;
+    };
+    const set = (checkpoint: string): void => void stores.maps[4]?.set('checkpoint', Buffer.from(checkpoint));
+    const first = attached();
+    set('one');
+    first.note([]);
+    first.close();
+    const second = attached();
+    expect(second.state).toMatchObject({ isCurrent: true, isDue: false });
+    second.close();
+    set('two');
+    expect(attached().state).toMatchObject({ isCurrent: false, isDue: true });
+  });
+
   it.each(['kill', 'power cut'] as const)(
     'holds every change after which segments were removed, over a crash at any operation: %s',
     (kind) => {
