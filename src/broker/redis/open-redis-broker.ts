@@ -10,7 +10,7 @@ import { connectionSettings } from './connection/connection-settings.ts';
 import { LAYOUT_VERSION, PARTITIONS_DEFAULT, PREFIX_DEFAULT, RedisKeys } from './keys.ts';
 import { CLOCK, encodeClock } from './commands/clock.ts';
 import { decodeLayout, encodeLayout, LAYOUT } from './commands/layout.ts';
-import { recountPartition } from './accounts/recount.ts';
+import { countFirst } from './accounts/recount.ts';
 import { RedisBroker } from './redis-broker.ts';
 import { ServerClock } from './server-clock.ts';
 import { brokerErrorOf } from './connection/redis-errors.ts';
@@ -158,12 +158,6 @@ function withAddress(url: string, address: string): string {
   changed.hostname = host.includes(':') && !host.startsWith('[') ? `[${host}]` : host;
   changed.port = address.slice(colon + 1);
   return changed.href;
-}
-
-/** Counts the topics of a store that an earlier version wrote. */
-async function countFirst(nodes: RedisNodes, accountOf: AccountOf): Promise<void> {
-  const partitions = Array.from({ length: nodes.keys.partitions }, (_, partition) => partition);
-  await Promise.all(partitions.map((partition) => recountPartition(nodes, accountOf, partition)));
 }
 
 async function checkLayout(nodes: RedisNodes): Promise<void> {

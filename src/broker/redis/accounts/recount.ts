@@ -12,6 +12,16 @@ export const RECOUNT_MS = 60 * 60 * 1000;
 /** The most topics of one slice. */
 const SLICE_TOPICS = 100;
 
+/** Counts the topics of a store that an earlier version wrote. A partition whose server is away is counted later. */
+export async function countFirst(commands: RedisCommands, accountOf: AccountOf): Promise<void> {
+  const partitions = Array.from({ length: commands.keys.partitions }, (_, partition) => partition);
+  const counts = await Promise.allSettled(
+    partitions.map((partition) => recountPartition(commands, accountOf, partition)),
+  );
+  for (const count of counts)
+    if (count.status === 'rejected' && !isBrokerError(count.reason, 'unavailable')) throw count.reason;
+}
+
 export interface Recount {
   /** Since the last one. Undefined: only if there was none. */
   readonly afterMs?: number;

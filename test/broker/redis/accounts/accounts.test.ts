@@ -13,7 +13,7 @@ import {
 } from '../../../../src/broker/redis/accounts/home-scripts.ts';
 import { APPEND } from '../../../../src/broker/redis/commands/append.ts';
 import { encodeAppend } from '../../../../src/broker/redis/commands/append-call.ts';
-import { RECOUNT_MS } from '../../../../src/broker/redis/accounts/recount.ts';
+import { countFirst, RECOUNT_MS } from '../../../../src/broker/redis/accounts/recount.ts';
 import { TICKET_MS, TICKET_SLACK_MS } from '../../../../src/broker/redis/commands/account-lua.ts';
 import type { LiteTopicName } from '../../../../src/broker/lite-topic.ts';
 import type { Quota } from '../../../../src/broker/quota.ts';
@@ -21,7 +21,7 @@ import { SWEEP_MS } from '../../../../src/broker/redis/partition-sweep.ts';
 import { RedisServer } from '../../../support/redis-server.ts';
 import { eventually } from '../../../support/wait-for.ts';
 import { Random } from '../../../worlds/random.ts';
-import { changeAtRandom, countedUsage, usageOf } from '../../contract/quota.ts';
+import { accountOf, changeAtRandom, countedUsage, usageOf } from '../../contract/quota.ts';
 import { append, infoOf, major, minor, outcome, topicName, write } from '../../contract/subject.ts';
 import { AccountStore } from './account-store.ts';
 
@@ -218,6 +218,18 @@ describe('a recount', () => {
     for (const topic of beside.keys()) beside.set(topic, 0);
     expect(usage).toEqual(await countedUsage(broker, beside));
     expect(usage.topics).toBeGreaterThan(0);
+  });
+
+  test('when a node starts leaves a partition for later whose server is away, and reports other errors', async () => {
+    const accounts = new AccountStore(server);
+    await append(await accounts.earlierNode(), ONE, major('a'));
+    const failing = (code: 'unavailable' | 'failed') =>
+      accounts.commands((_script, place) => {
+        if (place !== accounts.store.keys.partitionOf(ONE)) throw new BrokerError(code, 'away');
+      });
+    await expect(countFirst(failing('failed'), accountOf)).rejects.toMatchObject({ code: 'failed' });
+    await countFirst(failing('unavailable'), accountOf);
+    expect(await accounts.figures('acme')).toEqual({ topics: 1, bytes: 1 });
   });
 
   test('repairs what a node of an earlier version has changed', async () => {
