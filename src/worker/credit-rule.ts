@@ -1,6 +1,7 @@
 // How many runs of an agent a worker may have at once, by how its runs went: additive increase, multiplicative decrease
 // [RFC 5681], from what the worker itself has seen. Pure: time is an argument (monotonic ms). Rules:
-//  - A failure of the model server, or a lost lease, halves the credit; it is never below 1, so the worker can recover.
+//  - A failure of the model server, or a lease that ran out, halves the credit; it is never below 1, so the worker can
+//    recover.
 //  - A success adds 1, so a worker that failed has its whole credit back after as many successes.
 //  - After REST_FAILURES failures without a success, and after each further one, the worker takes nothing for a while:
 //    a server that fails at once would otherwise take more runs than one that answers, even one at a time. A success
@@ -36,7 +37,7 @@ export interface CreditState {
   readonly usualMs: number | undefined;
 }
 
-/** `failed`: the model server failed, or the lease was lost. `firstTokenMs`: undefined for an answer without text. */
+/** `failed`: the model server failed, or the lease ran out. `firstTokenMs`: undefined for an answer without text. */
 export type RunEvidence = { readonly failed: true } | { readonly failed: false; readonly firstTokenMs?: number };
 
 export function startingCredit(max: number): CreditState {

@@ -31,6 +31,8 @@ export const LEASE_MS = 15_000;
 export const RUNS_MAX = 2048;
 /** Pause before a request is delivered again whose log could not be read or written. */
 const RETRY_MS = 1000;
+/** The engine's lease begins a little before the worker knows of it. */
+const EXPIRED_PART = 0.9;
 /** Pause before a request is delivered again whose model server failed. */
 const UPSTREAM_RETRY_MS = 250;
 /** The reason of the dead letter of a request that no worker of this version can read. */
@@ -61,9 +63,11 @@ export interface WorkerOptions {
   readonly hintOf?: (agent: string, error: ProviderError) => string | undefined;
 }
 
-/** What the run of a delivery has used so far; undefined before it begins and after its end. */
 interface Meter {
+  /** What the run of a delivery has used so far; undefined before it begins and after its end. */
   used: (() => number) | undefined;
+  /** Monotonic: when the lease was last known to be held. */
+  heldAt: number;
 }
 
 /** What a worker has seen of one run, for the agent's credit. */
@@ -196,7 +200,7 @@ export class Worker {
   /** Never rejects. */
   async #serve(agent: Agent, delivery: Delivery): Promise<void> {
     const { logger, onOutcome } = this.#options;
-    const meter: Meter = { used: undefined };
+    const meter: Meter = { used: undefined, heldAt: this.#options.clock.mono() };
     const lease = this.#keepLease(delivery, meter);
     const abandoned = new AbortController();
     const stop = (): void => abandoned.abort();
@@ -279,7 +283,7 @@ export class Worker {
       const outcome = await whileParentRuns({ ...deps, onError }, ref, request.runId, () =>
         executeRun(deps, ref, request.runId, { handedOver: this.#handedOver.signal, lost: delivery.lost }),
       );
-      this.#noteSeen(agent, seen, outcome, delivery);
+      this.#noteSeen(agent, seen, outcome, delivery.lost.aborted && this.#isExpired(meter));
       return outcome;
     } catch (error) {
       if (isSessionError(error, 'not-found')) return 'gone';
@@ -293,11 +297,17 @@ export class Worker {
   }
 
   /** Before the delivery is settled: the place that it frees is given by the new credit. */
-  #noteSeen(agent: Agent, { isFailed, firstTokenMs }: Seen, outcome: RunOutcome, { lost }: Delivery): void {
+  #noteSeen(agent: Agent, { isFailed, firstTokenMs }: Seen, outcome: RunOutcome, isExpired: boolean): void {
     const credit = this.#credits.get(agent.name);
-    if (isFailed || lost.aborted) credit?.note({ failed: true });
+    if (isFailed || isExpired) credit?.note({ failed: true });
     else if (outcome === 'run.completed')
       credit?.note({ failed: false, ...(firstTokenMs === undefined ? {} : { firstTokenMs }) });
+  }
+
+  /** A lease also ends when its request topic is removed, which is no fault of the worker. */
+  #isExpired({ heldAt }: Meter): boolean {
+    const { clock, leaseMs = LEASE_MS } = this.#options;
+    return clock.mono() - heldAt >= EXPIRED_PART * leaseMs;
   }
 
   async #settle(delivery: Delivery, outcome: RunOutcome): Promise<void> {
@@ -357,6 +367,7 @@ export class Worker {
         delivery.extend().then(
           (isHeld) => {
             this.#failures.succeeded('a lease could not be extended');
+            if (isHeld) meter.heldAt = clock.mono();
             if (isHeld && timer !== undefined) arm();
           },
           (error: unknown) => {

@@ -1,13 +1,17 @@
 // Two workers of one agent, of which one has a model server that fails: the other gets the runs, and users lose none.
 import { expect, it, onTestFinished } from 'vitest';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
+import type { Delivery } from '../../src/broker/broker.ts';
+import { BrokerError } from '../../src/broker/errors.ts';
 import { delay } from '../../src/base/clock.ts';
+import { LEASE_MS } from '../../src/worker/worker.ts';
+import { requestTopic } from '../../src/session/topic-names.ts';
 import type { SentPrompt } from '../../src/session/runs.ts';
 import { ProviderError, type Provider, type ProviderRequest } from '../../src/worker/provider.ts';
 import { REST_MS_MAX } from '../../src/worker/credit-rule.ts';
 import { ChatRig } from '../support/chat-rig.ts';
 import { ManualClock } from '../support/manual-clock.ts';
-import { turn } from '../support/wait-for.ts';
+import { eventually, turn } from '../support/wait-for.ts';
 
 const ANSWER_MS = 100;
 const RUNS = 200;
@@ -95,4 +99,33 @@ it('gives a worker its whole credit back once its server answers again', async (
   await prompts(system, 40, 90);
   await finish(system, 90);
   expect(broken.credits.get('default')).toBe(4);
+});
+
+/** No lease can be extended. */
+class StuckBroker extends MemoryBroker {
+  override async *consume(...args: Parameters<MemoryBroker['consume']>): AsyncGenerator<Delivery> {
+    for await (const delivery of super.consume(...args)) {
+      delivery.extend = () => Promise.reject(new BrokerError('unavailable', 'away'));
+      yield delivery;
+    }
+  }
+}
+
+it('takes credit from a worker whose lease ran out, and none from one whose request was removed', async () => {
+  const clock = new ManualClock();
+  let epochs = 0;
+  const rig = new ChatRig({ broker: new StuckBroker({ clock, newEpoch: () => `e${(epochs += 1)}` }), clock });
+  onTestFinished(() => rig.close());
+  const worker = rig.startWorker(8);
+  await rig.prompt('removed');
+  const removed = await rig.model.call(0);
+  await rig.broker.remove(requestTopic('default', rig.ref));
+  await eventually(() => removed.isAborted && worker.activeRuns === 0);
+  expect(worker.credits.get('default')).toBe(8);
+  const other = { tenant: 'default', sessionId: 's2' };
+  const prompt = { agent: 'default', model: '', priority: 'normal', onBusy: 'queue' } as const;
+  await rig.runs.send(rig.alice, other, { ...prompt, content: 'expired' });
+  const expired = await rig.model.call(1);
+  await clock.advance(LEASE_MS);
+  await eventually(() => expired.isAborted && worker.credits.get('default') === 4);
 });
