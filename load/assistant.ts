@@ -3,7 +3,7 @@
 // Everything that clients see is judged by the history checker of the tests: nothing lost, nothing twice, nothing out
 // of order, every answer exact. Each process may open so many sockets as `ulimit -n` says, and a gateway takes
 // 16,000, so while one of two is dead, the readers above that number wait until it is back.
-//   npm run build && node --import tsx load/assistant.ts [connections=20000] [kills=6] [chats=1000] [talking=2]
+//   npm run build:load && node dist-load/load/assistant.js [connections=20000] [kills=6] [chats=1000] [talking=2]
 import { loadavg } from 'node:os';
 import { agentsFile } from './scenarios/agents-file.ts';
 import { UpstreamProcess } from '../test/support/upstream-process.ts';

@@ -3,7 +3,7 @@
 // is refused, the slots are never exceeded, every tenant receives its fair share of tokens at every second, a prompt
 // of high priority waits for at most the turn of one slot, users see their queue position, and every prompt is
 // answered once. The model server counts, not the product. The rules are in scenarios/burst-verdict.ts.
-//   npm run build && node --import tsx load/burst.ts [tenants=1000] [seconds=60] [engine=embedded] [workers=1]
+//   npm run build:load && node dist-load/load/burst.js [tenants=1000] [seconds=60] [engine=embedded] [workers=1]
 // On Redis, the workers share the slots, in processes of their own.
 import { loadavg } from 'node:os';
 import { BurstCrowd } from './scenarios/burst-crowd.ts';

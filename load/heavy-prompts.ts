@@ -3,7 +3,7 @@
 // answer, the server's CPU and peak of resident memory, and the age of the other chats' tokens before and meanwhile.
 // Broken if a byte is missing at the model's server, if the log holds a prompt, or if anything is left in the storage
 // after the chats are deleted.
-//   npm run build && node --import tsx load/heavy-prompts.ts [prompts=16] [MiB=16] [chats=50] [atOnce=4]
+//   npm run build:load && node dist-load/load/heavy-prompts.js [prompts=16] [MiB=16] [chats=50] [atOnce=4]
 import { readdir, readFile } from 'node:fs/promises';
 import { loadavg } from 'node:os';
 import { join } from 'node:path';

@@ -3,7 +3,7 @@
 // with one gateway and two workers. What must hold: every task ends with its complete answer or a clear failure,
 // every ask has one run with one end, the model is asked once for each attempt, a run that ended leaves nothing at
 // work, and after the chats are deleted none of their topics is left.
-//   npm run build && node --import tsx load/orchestration.ts [tasks=200] [atOnce=12] [kills=20]
+//   npm run build:load && node dist-load/load/orchestration.js [tasks=200] [atOnce=12] [kills=20]
 import { loadavg } from 'node:os';
 import { openBroker } from '../src/broker/open-broker.ts';
 import { agentsFile } from './scenarios/agents-file.ts';

@@ -1,11 +1,11 @@
 // The handle of a crowd process (crowd-process.ts).
 import { fork, type ChildProcess } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { childEnv } from '../../test/support/child.ts';
 import type { CrowdFigures, CrowdPlan } from './crowd.ts';
 import type { FromCrowd, ToCrowd } from './crowd-process.ts';
+import { scriptBeside } from './script-beside.ts';
 
-const MAIN = fileURLToPath(new URL('./crowd-process.ts', import.meta.url));
+const MAIN = scriptBeside('crowd-process', import.meta.url);
 
 export class CrowdHandle {
   readonly #process: ChildProcess;
@@ -18,7 +18,11 @@ export class CrowdHandle {
   constructor() {
     const { HOLDLINE_TEST_SEED: seed } = process.env;
     const env = childEnv(seed === undefined ? {} : { HOLDLINE_TEST_SEED: seed });
-    this.#process = fork(MAIN, { execArgv: ['--import', 'tsx'], env, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+    this.#process = fork(MAIN.path, {
+      execArgv: [...MAIN.execArgv],
+      env,
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    });
     const said = async <Is extends FromCrowd['is']>(is: Is): Promise<Extract<FromCrowd, { is: Is }>> =>
       new Promise((resolve, reject) => {
         this.#process.on('message', (message: FromCrowd) => {

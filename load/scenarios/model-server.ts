@@ -1,9 +1,9 @@
 // The handle of a model server process (model-process.ts): starts it, reads its counts, changes its rate.
-import { fileURLToPath } from 'node:url';
 import { Child, childEnv } from '../../test/support/child.ts';
 import { freePort } from '../../test/support/server-process.ts';
+import { scriptBeside } from './script-beside.ts';
 
-const MAIN = fileURLToPath(new URL('./model-process.ts', import.meta.url));
+const MAIN = scriptBeside('model-process', import.meta.url);
 
 export interface ModelCounts {
   readonly started: number;
@@ -28,7 +28,7 @@ export class ModelServer {
   static async start(rate: number): Promise<ModelServer> {
     const port = await freePort();
     const env = childEnv({ PORT: String(port), RATE: String(rate) });
-    const child = new Child(process.execPath, ['--import', 'tsx', MAIN], { env });
+    const child = new Child(process.execPath, [...MAIN.execArgv, MAIN.path], { env });
     await child.line(/^the model server listens/);
     return new ModelServer(`http://127.0.0.1:${port}`, child);
   }

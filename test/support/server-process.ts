@@ -3,14 +3,16 @@
 // dist/main.js.
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { dirname, join } from 'node:path';
 import { makeToken } from '../../src/cli/token.ts';
 import { Child, childEnv, type ChildOptions, type Exit } from './child.ts';
 
-const MAIN = process.env['HOLDLINE_TEST_MAIN'] ?? fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+/** From the package: the load lab runs a compiled copy of this module, from a folder that is one level deeper. */
+const ROOT = dirname(createRequire(import.meta.url).resolve('holdline/package.json'));
+const MAIN = process.env['HOLDLINE_TEST_MAIN'] ?? join(ROOT, 'dist/main.js');
 
 /** Below the range of ports that the kernel gives to outgoing connections: while a server is down, no other process
  *  gets its port, and a reconnecting reader cannot connect to itself. */
