@@ -188,15 +188,11 @@ for _, one in ipairs(inners) do
     for rank = 0, count - 1, distance do members[#members + 1] = redis.call('ZRANGE', ready, rank, rank)[1] end
   end
   local flows = {}
-  for i, member in ipairs(members) do
-    local id = string.sub(member, 17)
-    flows[i] = id
-    local s = c.nodes[id]
-    if not s then
-      s = record_of(id, redis.call('HGET', c.flows, id))
-      c.nodes[id] = s
-    end
-    name_node(c, s)
+  for i, member in ipairs(members) do flows[i] = string.sub(member, 17) end
+  fetch(c.flows, flows)
+  for _, id in ipairs(flows) do
+    c.nodes[id] = c.nodes[id] or record_of(id, hget(c.flows, id))
+    name_node(c, c.nodes[id])
   end
   for _, value in ipairs({c.name, inner.id, distance, flows}) do samples[#samples + 1] = value end
 end
