@@ -190,4 +190,13 @@ function creationsContract(open: OpenSubject): void {
     await clock.advance(60_000);
     await make(broker, THREE, quota);
   });
+
+  test('on creations counts no write that its topic refuses', async () => {
+    const { broker } = await open();
+    const quota = { creations: { perSecond: 0.5, burst: 2 } };
+    await make(broker, ONE, quota);
+    expect(await outcome(make(broker, ONE, quota))).toBe('conflict');
+    await make(broker, TWO, quota);
+    expect(await outcome(make(broker, THREE, quota))).toBe('quota-rate-reached');
+  });
 }
