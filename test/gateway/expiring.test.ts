@@ -4,15 +4,17 @@ import { WebSocket } from 'ws';
 import { topicPolicies } from '../../src/broker/topic-policy.ts';
 import { createChatClient } from '../../src/client/chat-client.ts';
 import { chatLifetimes } from '../../src/session/chat-lifetime.ts';
+import { SESSION_TTL_MIN_MS } from '../../src/session/sessions.ts';
 import { EXPIRING_MS, TOUCH_SWEEP_MS } from '../../src/stream/keep-alive.ts';
 import { isLive, shows } from '../client/open-client.ts';
 import { startHarness } from '../support/gateway-harness.ts';
 import { SseClient } from '../support/gateway-sse-client.ts';
 
 const SPAN = 600_000;
+const ABSOLUTE = { mode: 'absolute', ms: SPAN, hardMax: 3 * SPAN } as const;
 
-async function startChat() {
-  const policies = topicPolicies(new Map([['chat/*', { ttl: { mode: 'absolute', ms: SPAN, hardMax: 3 * SPAN } }]]));
+async function startChat(ttl: { mode: 'absolute' | 'idle'; ms: number; hardMax: number } = ABSOLUTE) {
+  const policies = topicPolicies(new Map([['chat/*', { ttl }]]));
   const h = await startHarness({ config: { chatLifetimeOf: chatLifetimes(SPAN, policies) } });
   const address = await h.listen();
   await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's', title: 'kept' });
@@ -49,6 +51,28 @@ it('readers of a chat that ends are notified, also late ones, and again when it 
   expect(seen.filter((one) => one.event === 'expiring').map(({ data }) => data)).toEqual(ends);
   for (let left = 2 * SPAN + EXPIRING_MS; left > 0; left -= SPAN / 4) await h.clock.advance(Math.min(left, SPAN / 4));
   expect(await early.events.first((one) => one.event === 'reset')).toMatchObject({ data: { reason: 'expired' } });
+});
+
+it.each([
+  ['the hard maximum of a chat that they keep', { mode: 'idle', ms: SPAN, hardMax: SPAN + SPAN / 2 }, SPAN + SPAN / 2],
+  ['a short life', { mode: 'absolute', ms: 1.5 * EXPIRING_MS, hardMax: SPAN }, 1.5 * EXPIRING_MS],
+] as const)('readers are notified of %s once, a minute before it', async (_, ttl, end) => {
+  const { h, address, endsIn } = await startChat(ttl);
+  const data = endsIn(end);
+  const stream = await SseClient.open(address.port, '/v1/sessions/s/events', { authorization: h.bearer('ann') });
+  await stream.live();
+  for (let left = end; left > EXPIRING_MS; left -= TOUCH_SWEEP_MS) await h.clock.advance(TOUCH_SWEEP_MS);
+  await stream.events.first((one) => one.event === 'expiring');
+  await h.clock.advance(2 * TOUCH_SWEEP_MS);
+  await h.call('PATCH', '/v1/sessions/s', 'ann', { title: 'still there' });
+  await stream.events.first((one) => one.event === 'session.updated');
+  expect(stream.events.seen.filter((one) => one.event === 'expiring').map((one) => one.data)).toEqual([data]);
+});
+
+it('a chat is kept for a minute at least', async () => {
+  const { h } = await startChat({ ...ABSOLUTE, mode: 'idle' });
+  const { body } = await h.call('PATCH', '/v1/sessions/s', 'ann', { ttlMs: 1 });
+  expect(Date.parse(String(body['expiresAt'])) - h.clock.now()).toBe(SESSION_TTL_MIN_MS);
 });
 
 it('the client shows the end that was announced, and keeps the chat', async () => {

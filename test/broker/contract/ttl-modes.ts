@@ -1,6 +1,7 @@
 // The contract on what a TTL counts from, on what holds a topic beyond it, and on the hard maximum.
 import { describe, expect, test } from 'vitest';
-import type { Broker, Delivery } from '../../../src/broker/broker.ts';
+import { TTL_MS_MIN, type Broker, type Delivery } from '../../../src/broker/broker.ts';
+import { READER_TTL_MIN_MS } from '../../../src/broker/lifetime.ts';
 import { parseTopicPattern } from '../../../src/broker/lite-topic.ts';
 import type { ManualClock } from '../../support/manual-clock.ts';
 import { eventually } from '../../support/wait-for.ts';
@@ -82,6 +83,15 @@ function absoluteContract(open: OpenSubject): void {
 }
 
 function readerContract(open: OpenSubject): void {
+  test('of the mode reader lives a minute, also with a shorter TTL', async () => {
+    const { broker, clock } = await open();
+    await append(broker, CHAT, minor('a'), { ttlMs: TTL_MS_MIN, ttlMode: 'reader' });
+    await pass(clock, broker, READER_TTL_MIN_MS - 1);
+    expect(await isMissing(broker, CHAT)).toBe(false);
+    await pass(clock, broker, MINUTE);
+    await eventually(() => isMissing(broker, CHAT));
+  });
+
   test.each([false, true])(
     'of the mode reader is kept by its readers, and ends a TTL after the last has left (majors only: %s)',
     async (majorOnly) => {
