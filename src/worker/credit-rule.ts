@@ -60,6 +60,11 @@ export function afterRun(state: CreditState, evidence: RunEvidence, max: number,
   return { ...next, credit: Math.max(least, Math.floor(state.credit * SLOW_DECREASE), 1) };
 }
 
+/** Ends a rest. */
+export function rested(state: CreditState): CreditState {
+  return { ...state, restUntil: -Infinity };
+}
+
 /** Runs that the worker may have now. */
 export function creditNow({ credit, restUntil }: CreditState, now: number): number {
   return now < restUntil ? 0 : credit;

@@ -1,7 +1,7 @@
 // The credit of one agent's runs in this worker (credit-rule.ts), for the consumers of the agent's queues: they are
 // notified when it changes, also when a rest ends.
 import type { Clock, Timer } from '../base/clock.ts';
-import { afterRun, creditNow, startingCredit, type CreditState, type RunEvidence } from './credit-rule.ts';
+import { afterRun, creditNow, rested, startingCredit, type CreditState, type RunEvidence } from './credit-rule.ts';
 
 export class WorkerCredit {
   readonly #clock: Clock;
@@ -31,13 +31,21 @@ export class WorkerCredit {
     const now = this.#clock.mono();
     this.#state = afterRun(this.#state, evidence, this.#max, now);
     this.#rest?.cancel();
-    this.#rest =
-      this.#state.restUntil > now ? this.#clock.after(this.#state.restUntil - now, () => this.#changed()) : undefined;
+    const { restUntil } = this.#state;
+    this.#rest = restUntil > now ? this.#clock.after(restUntil - now, () => this.#restEnded()) : undefined;
     this.#changed();
   }
 
   close(): void {
     this.#rest?.cancel();
+  }
+
+  /** The timer ends the rest, and not the time: a timer may fire a little before its time by the monotonic clock, and
+   *  the consumers are not notified again. */
+  #restEnded(): void {
+    this.#rest = undefined;
+    this.#state = rested(this.#state);
+    this.#changed();
   }
 
   #changed(): void {
