@@ -1,7 +1,8 @@
 // How many runs of an agent a worker may have at once, by how its runs went: additive increase, multiplicative decrease
 // [RFC 5681], from what the worker itself has seen. Pure: time is an argument (monotonic ms). Rules:
 //  - A failure of the model server, or a lease that ran out, halves the credit; it is never below 1, so the worker can
-//    recover.
+//    recover. Failures of runs that began before the last failure that counted do not count: one outage ends all runs
+//    under way, and counts once.
 //  - A success adds 1, so a worker that failed has its whole credit back after as many successes.
 //  - After REST_FAILURES failures without a success, and after each further one, the worker takes nothing for a while:
 //    a server that fails at once would otherwise take more runs than one that answers, even one at a time. A success
@@ -28,8 +29,10 @@ const USUAL_GAIN = 0.03;
 export interface CreditState {
   /** A whole number from 1 to the maximum. */
   readonly credit: number;
-  /** Without a success since. */
+  /** That counted, without a success since. */
   readonly failures: number;
+  /** Monotonic ms: when a failure counted last. */
+  readonly failedAt: number;
   /** Monotonic ms. */
   readonly restUntil: number;
   /** Moving means of the ms until the first token; undefined before any came. */
@@ -37,18 +40,22 @@ export interface CreditState {
   readonly usualMs: number | undefined;
 }
 
-/** `failed`: the model server failed, or the lease ran out. `firstTokenMs`: undefined for an answer without text. */
-export type RunEvidence = { readonly failed: true } | { readonly failed: false; readonly firstTokenMs?: number };
+/** `failed`: the model server failed, or the lease ran out. `begunAt`: monotonic ms. `firstTokenMs`: undefined for an
+ *  answer without text. */
+export type RunEvidence =
+  { readonly failed: true; readonly begunAt: number } | { readonly failed: false; readonly firstTokenMs?: number };
 
 export function startingCredit(max: number): CreditState {
-  return { credit: max, failures: 0, restUntil: -Infinity, recentMs: undefined, usualMs: undefined };
+  const never = -Infinity;
+  return { credit: max, failures: 0, failedAt: never, restUntil: never, recentMs: undefined, usualMs: undefined };
 }
 
 export function afterRun(state: CreditState, evidence: RunEvidence, max: number, now: number): CreditState {
   if (evidence.failed) {
+    if (evidence.begunAt < state.failedAt) return state;
     const failures = state.failures + 1;
     const credit = Math.max(1, Math.floor(state.credit / 2));
-    return { ...state, credit, failures, restUntil: Math.max(state.restUntil, now + restMs(failures)) };
+    return { ...state, credit, failures, failedAt: now, restUntil: Math.max(state.restUntil, now + restMs(failures)) };
   }
   const { firstTokenMs: ms } = evidence;
   const recentMs = ms === undefined ? state.recentMs : moved(state.recentMs, ms, RECENT_GAIN);

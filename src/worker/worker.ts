@@ -297,9 +297,9 @@ export class Worker {
   }
 
   /** Before the delivery is settled: the place that it frees is given by the new credit. */
-  #noteSeen(agent: Agent, { isFailed, firstTokenMs }: Seen, outcome: RunOutcome, isExpired: boolean): void {
+  #noteSeen(agent: Agent, { askedAt, isFailed, firstTokenMs }: Seen, outcome: RunOutcome, isExpired: boolean): void {
     const credit = this.#credits.get(agent.name);
-    if (isFailed || isExpired) credit?.note({ failed: true });
+    if (isFailed || isExpired) credit?.note({ failed: true, begunAt: askedAt });
     else if (outcome === 'run.completed')
       credit?.note({ failed: false, ...(firstTokenMs === undefined ? {} : { firstTokenMs }) });
   }

@@ -17,7 +17,8 @@ interface Step {
   readonly afterMs: number;
 }
 
-const failure: RunEvidence = { failed: true };
+/** Of a run that began just now. */
+const failure: RunEvidence = { failed: true, begunAt: Infinity };
 const success = (firstTokenMs?: number): RunEvidence => ({
   failed: false,
   ...(firstTokenMs === undefined ? {} : { firstTokenMs }),
@@ -109,6 +110,14 @@ describe('the credit of a worker', () => {
     expect(rests).toEqual([0, 0, 250, 500, 1000, 2000, 4000, 5000, 5000]);
     const { state, now } = play({ max: 8, steps: times(REST_FAILURES, failure) });
     expect([creditNow(state, now), creditNow(afterRun(state, success(), 8, now), now)]).toEqual([0, 2]);
+  });
+
+  it('counts the failures of runs that were under way together once', () => {
+    const underWay: RunEvidence = { failed: true, begunAt: 0 };
+    const outage = play({ max: 64, steps: times(64, underWay, 1) });
+    expect([outage.state.credit, creditNow(outage.state, outage.now)]).toEqual([32, 32]);
+    const next = play({ max: 64, steps: [...times(64, underWay, 1), ...times(2, failure, 1)] });
+    expect([next.state.credit, creditNow(next.state, next.now)]).toEqual([8, 0]);
   });
 
   it('stays nearly whole where few runs fail, and is small where most do', () => {

@@ -129,3 +129,18 @@ it('takes credit from a worker whose lease ran out, and none from one whose requ
   await clock.advance(LEASE_MS);
   await eventually(() => expired.isAborted && worker.credits.get('default') === 4);
 });
+
+it('takes credit once for runs that fail together', async () => {
+  const clock = new ManualClock();
+  const rig = new ChatRig({ broker: new MemoryBroker({ clock, newEpoch: () => 'e' }), clock });
+  onTestFinished(() => rig.close());
+  const worker = rig.startWorker(8);
+  const prompt = { agent: 'default', model: '', priority: 'normal', onBusy: 'queue' } as const;
+  for (const sessionId of ['s1', 's2', 's3'])
+    await rig.runs.send(rig.alice, { tenant: 'default', sessionId }, { ...prompt, content: 'x' });
+  const calls = [await rig.model.call(0), await rig.model.call(1), await rig.model.call(2)];
+  await clock.advance(10);
+  for (const call of calls) call.fail(new ProviderError('upstream-error', 'it failed'));
+  await eventually(() => worker.activeRuns === 0);
+  expect(worker.credits.get('default')).toBe(4);
+});

@@ -21,7 +21,7 @@ it('is there again when a rest ends, also where the timer fires before its time'
     after: (ms, callback) => clock.after(ms - 0.7, callback),
   };
   const { credit, seen } = watch(early, 8);
-  for (let i = 0; i < REST_FAILURES; i += 1) credit.note({ failed: true });
+  for (let i = 0; i < REST_FAILURES; i += 1) credit.note({ failed: true, begunAt: clock.mono() });
   expect(seen).toEqual([4, 2, 0]);
   await clock.advance(REST_MS_MAX);
   expect(seen).toEqual([4, 2, 0, 1]);
