@@ -98,12 +98,14 @@ async function checkAfterDeaths({ folder, onWarning }: IndexOptions): Promise<vo
 async function usableIndex({ folder, onWarning }: IndexOptions, files: LogFiles): Promise<Usable> {
   const path = indexOf(folder);
   const warn = (text: string): void => onWarning?.(text);
-  const opened = await tryIndex(path, warn);
   const isMarked = await isMarkedDamaged(path);
   const ids = await segmentsOf(files, folder);
+  // An index that is known to be damaged may end this process, so it is opened only if nothing can take its place.
+  const opened = isMarked ? undefined : await tryIndex(path, warn);
   const isEmpty = opened instanceof TopicIndex && readCheckpoint(opened) === undefined;
+  const made = { isRestored: false, isDamaged: false };
   if (opened instanceof TopicIndex) {
-    if (!isMarked && !(isEmpty && ids.length > 0)) return { index: opened, isRestored: false, isDamaged: false };
+    if (!(isEmpty && ids.length > 0)) return { ...made, index: opened };
     await opened.close();
   }
   const copy = await makeFromCopy(files, folder, ids);
@@ -112,22 +114,22 @@ async function usableIndex({ folder, onWarning }: IndexOptions, files: LogFiles)
     warn(
       `the index was ${isEmpty ? 'missing' : 'damaged'} and is made again from its copy${kept}: every chat begins another epoch, and readers with positions are told`,
     );
-    return { index: new TopicIndex(path, warn), isRestored: true, isDamaged: false };
+    return { ...made, index: new TopicIndex(path, warn), isRestored: true };
   }
-  const made = { isRestored: false, isDamaged: false };
-  if (isEmpty && !isMarked) return { ...made, index: new TopicIndex(path, warn) };
+  if (isEmpty) return { ...made, index: new TopicIndex(path, warn) };
   // Without any segment nothing is missing only if no copy says that there were some.
   const isWhole = ids.every((id, i) => id === i + 1) && (ids.length > 0 || copy === 'of no use');
-  if (opened instanceof TopicIndex && (!isWhole || ids.length === 0)) {
+  const damaged = isWhole && ids.length > 0 ? undefined : (opened ?? (await tryIndex(path, warn)));
+  if (damaged instanceof TopicIndex) {
     warn(
       `the index ${path} is damaged and cannot be made again, because segments of the log were removed and it has no copy of use: what cannot be read is refused as corrupt, and everything else is served`,
     );
-    return { index: new TopicIndex(path, warn), isRestored: false, isDamaged: true };
+    return { index: damaged, isRestored: false, isDamaged: true };
   }
   if (!isWhole)
     throw new BrokerError(
       'corrupt',
-      `${opened instanceof TopicIndex ? path : opened}. It cannot be made again from the log, because segments of the log were removed, nor from ${path}.copy. Nothing was changed; restore the whole data folder from a copy`,
+      `${damaged}. It cannot be made again from the log, because segments of the log were removed, nor from ${path}.copy. Nothing was changed; restore the whole data folder from a copy`,
     );
   const aside = await putIndexAside(files, folder);
   warn(

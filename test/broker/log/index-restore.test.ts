@@ -1,8 +1,9 @@
 // A damaged index after the reclaim has removed the first segments of the log: a start makes it again from its copy,
 // and serves every chat as it was.
+import { existsSync } from 'node:fs';
 import { cp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { BrokerEngine } from '../../../src/broker/broker.ts';
 import { nodeLogFiles, type LogFiles } from '../../../src/broker/log/disk/log-files.ts';
 import { DEFAULT_LIMITS } from '../../../src/broker/log/limits.ts';
@@ -233,6 +234,30 @@ describe('an index that may have ended processes', () => {
     expect(await readFile(join(folder, 'index.run'), 'latin1')).toMatch(/ 0$/);
     await broker.close();
     expect(await readdir(folder)).not.toContain('index.run');
+  });
+
+  it('is not opened when it is marked as damaged, before something is made in its place', async () => {
+    // A page of it may end the process. A second folder has no copy, and a log that is whole.
+    for (const [log, madeFrom] of [
+      [await reclaimed(), 'its copy'],
+      [await openLog(), 'the log'],
+    ] as const) {
+      const { broker, folder, reopen } = log;
+      await append(broker, topicName('chat/marked'), major('here'));
+      await broker.close();
+      await writeFile(join(folder, 'index', 'damaged'), '');
+      if (madeFrom === 'the log') await rm(join(folder, 'index.copy'));
+      const openedWith: boolean[] = [];
+      const probe = vi.spyOn(TopicIndex.prototype, 'probe').mockImplementation(() => {
+        openedWith.push(existsSync(join(folder, 'index.new', 'data.mdb')));
+      });
+      const warnings: string[] = [];
+      const again = await reopen({ onWarning: (text) => warnings.push(text) });
+      probe.mockRestore();
+      expect(openedWith).not.toContain(false);
+      expect(warnings).toEqual([expect.stringContaining(`is made again from ${madeFrom}`)]);
+      expect(await readLines(again, topicName('chat/marked'))).toEqual(['0M:here']);
+    }
   });
 
   it('is not checked after one such run, and counts it', async () => {
