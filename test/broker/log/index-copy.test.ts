@@ -6,6 +6,7 @@ import { applyPage, IndexCopier } from '../../../src/broker/log/topics/index-cop
 import { STORES, type Store } from '../../../src/broker/log/topics/index-stores.js';
 import { timeLimit } from '../../support/slowness.ts';
 import { Random } from '../../worlds/random.ts';
+import { SystemError } from './faulty-files.ts';
 import { SyncDisk } from './sync-disk.ts';
 
 const PATH = '/data/index.copy';
@@ -61,6 +62,24 @@ describe('a copy of the index', () => {
         expect(blocks).toEqual(WRITTEN.slice(0, blocks.length));
       }
     }
+  });
+
+  it('is read up to the bytes that the device cannot read', () => {
+    const disk = written();
+    const { readSync } = disk.files;
+    const files = {
+      ...disk.files,
+      readSync: (fd: number, into: NodeJS.ArrayBufferView, from: number, length: number, at: number) => {
+        if (at + length > 100) throw new SystemError('EIO');
+        return readSync(fd, into, from, length, at);
+      },
+    };
+    const found = readBlocks(PATH, files as unknown as typeof disk.files);
+    const kinds: number[] = [];
+    let next = found.next();
+    for (; next.done !== true; next = found.next()) kinds.push(next.value.kind);
+    expect(kinds).toEqual([BASE, CHANGES, BASE]);
+    expect(next.value.baseEnd).toBe(0);
   });
 
   it('is not read if a block of another copy, or an earlier one, is in its place', () => {
@@ -273,6 +292,54 @@ describe('the copy of an index that changes', () => {
     second.close();
     set('two');
     expect(attached().state).toMatchObject({ isCurrent: false, isDue: true });
+  });
+
+  it('is lost, and does not refuse a start, when the system refuses its file', () => {
+    const [disk, stores] = [new SyncDisk(new Random(1)), new Stores()];
+    new IndexCopier('/data/index', stores.all, disk.files).attach();
+    stores.maps[4]?.set('checkpoint', Buffer.from('one'));
+    const first = new IndexCopier('/data/index', stores.all, disk.files);
+    first.attach();
+    while (!first.slice());
+    first.close();
+    const refuse = (code: string) => (): never => {
+      throw new SystemError(code);
+    };
+    for (const refused of [
+      { openSync: refuse('EACCES') },
+      { readSync: refuse('EIO') },
+      { fstatSync: refuse('EIO') },
+      { rmSync: refuse('EPERM') },
+    ]) {
+      const copier = new IndexCopier('/data/index', stores.all, { ...disk.files, ...refused });
+      copier.attach();
+      expect(copier.state).toMatchObject({ isCurrent: false, isDue: true });
+    }
+    const again = new IndexCopier('/data/index', stores.all, disk.files);
+    again.attach();
+    expect(again.state).toMatchObject({ isCurrent: true });
+  });
+
+  it('is not current when it is not known which file has its name', () => {
+    const [disk, stores] = [new SyncDisk(new Random(1)), new Stores()];
+    const { fsyncSync } = disk.files;
+    let isRefused = false;
+    const files = {
+      ...disk.files,
+      fsyncSync: (fd: number) => {
+        if (isRefused) throw new SystemError('EIO');
+        fsyncSync(fd);
+      },
+    };
+    const copier = new IndexCopier('/data/index', stores.all, files);
+    copier.attach();
+    expect(copier.state.isCurrent).toBe(true);
+    isRefused = true;
+    expect(() => copier.slice()).toThrow('EIO');
+    expect(copier.state.isCurrent).toBe(false);
+    isRefused = false;
+    while (!copier.slice());
+    expect(copier.state.isCurrent).toBe(true);
   });
 
   it.each(['kill', 'power cut'] as const)(

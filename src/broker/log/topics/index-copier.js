@@ -75,12 +75,18 @@ export class IndexCopier {
   attach() {
     this.close();
     this.#isAttached = true;
-    this.#files.rmSync(this.#newPath, { force: true });
     const mark = this.#state.get(COPY_KEY);
-    if (this.#state.get(CHECKPOINT_KEY) === undefined) this.#copyNothing();
+    const isNew = this.#state.get(CHECKPOINT_KEY) === undefined;
     // A build that wrote no copy may have changed the index since.
-    else if (mark !== undefined && checkOf(mark) === this.#check())
-      this.#copy = CopyFile.continued(this.#path, mark, this.#files);
+    const isSame = !isNew && mark !== undefined && checkOf(mark) === this.#check();
+    try {
+      this.#files.rmSync(this.#newPath, { force: true });
+      if (isSame) this.#copy = CopyFile.continued(this.#path, mark, this.#files);
+    } catch (error) {
+      // The copy counts as lost, and another one is written: the index can be read without it.
+      this.#lost = messageOf(error);
+    }
+    if (isNew) this.#copyNothing();
   }
 
   /** Nothing is in the index yet, so its copy takes one step. */
@@ -105,7 +111,7 @@ export class IndexCopier {
       this.#copy?.append(CHANGES, pages);
       this.#copy?.sync();
     } catch (error) {
-      this.#lost = error instanceof Error ? error.message : String(error);
+      this.#lost = messageOf(error);
       this.drop();
     }
     this.#saveMark();
@@ -204,9 +210,11 @@ export class IndexCopier {
   #finish(file) {
     file.append(BASE_END, []);
     file.sync();
+    // From here on it is not known which of the two files has the name, until the folder is on the device.
+    this.#copy?.close();
+    this.#copy = undefined;
     this.#files.renameSync(this.#newPath, this.#path);
     this.#syncFolder();
-    this.#copy?.close();
     [this.#copy, this.#next, this.#lost] = [file, undefined, undefined];
     this.#saveMark();
   }
@@ -234,6 +242,11 @@ export class IndexCopier {
   #check() {
     return crc32(this.#state.get(CHECKPOINT_KEY) ?? NOTHING);
   }
+}
+
+/** @param {unknown} error */
+function messageOf(error) {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** Keys that say nothing of another index. @param {Buffer} key */

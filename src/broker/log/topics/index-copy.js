@@ -70,15 +70,18 @@ export class CopyFile {
     const place = { end: mark.readDoubleLE(8), baseEnd: mark.readDoubleLE(16), blocks: mark.readUInt32LE(24) };
     const fd = openIfThere(files, path);
     if (fd === undefined) return undefined;
-    const isSame = decodeHead(readFully(files, fd, 0, HEAD_BYTES))?.equals(salt) === true;
-    const { size } = files.fstatSync(fd);
-    if (!isSame || size < place.end || place.baseEnd === 0) {
-      files.closeSync(fd);
-      return undefined;
+    let isContinued = false;
+    try {
+      const isSame = decodeHead(readFully(files, fd, 0, HEAD_BYTES))?.equals(salt) === true;
+      const { size } = files.fstatSync(fd);
+      if (!isSame || size < place.end || place.baseEnd === 0) return undefined;
+      // A transaction of the index that did not become durable may have left its block behind.
+      if (size > place.end) files.ftruncateSync(fd, place.end);
+      isContinued = true;
+      return new CopyFile(files, fd, Buffer.from(salt), place);
+    } finally {
+      if (!isContinued) files.closeSync(fd);
     }
-    // A transaction of the index that did not become durable may have left its block behind.
-    if (size > place.end) files.ftruncateSync(fd, place.end);
-    return new CopyFile(files, fd, Buffer.from(salt), place);
   }
 
   /** @returns {CopyPlace} */
@@ -226,15 +229,25 @@ function openIfThere(files, path) {
   }
 }
 
-/** Shorter at the end of the file.
+/** Shorter at the end of the file, and before bytes that the device cannot read: they are as bad as cut off.
  *  @param {CopyFiles} files @param {number} fd @param {number} at @param {number} length */
 function readFully(files, fd, at, length) {
   const bytes = Buffer.allocUnsafe(length);
   let done = 0;
   while (done < length) {
-    const count = files.readSync(fd, bytes, done, length - done, at + done);
+    const count = readPart(files, fd, bytes.subarray(done), at + done);
     if (count === 0) break;
     done += count;
   }
   return bytes.subarray(0, done);
+}
+
+/** @param {CopyFiles} files @param {number} fd @param {Buffer} into @param {number} at */
+function readPart(files, fd, into, at) {
+  try {
+    return files.readSync(fd, into, 0, into.length, at);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EIO') return 0;
+    throw error;
+  }
 }
