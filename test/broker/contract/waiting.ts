@@ -61,6 +61,19 @@ export function waitingContract(open: OpenSubject, { reopens }: { readonly reope
       await (await next).ack();
     });
 
+    test('is whole beside another one that comes at the same time', async () => {
+      const subject = await open();
+      const { broker } = subject;
+      await put(broker, 'first:0', 'high');
+      const worker = startX(broker);
+      const held = await worker.next();
+      await put(broker, 'a:0');
+      await put(broker, 'b:0');
+      const both = [count(subject, ['x'], 'a'), count(subject, ['x'], 'b')];
+      expect(await Promise.all(both)).toEqual([[[0, 1, 0]], [[0, 1, 0]]]);
+      await held.ack();
+    });
+
     test('of what a limit or a pause holds back is the same', async () => {
       const subject = await open();
       const { broker } = subject;

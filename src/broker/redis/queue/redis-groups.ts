@@ -25,6 +25,14 @@ import { RedisGroup } from './redis-group.ts';
 /** A count enters what waits in a group at most once in this time. */
 const ENTERED_MS = 1000;
 
+/** The last time that a count entered what waits in a group. */
+interface Entered {
+  /** Monotonic: when it began. */
+  readonly at: number;
+  /** While it is under way. */
+  work: Promise<void> | undefined;
+}
+
 interface KnownGroup {
   readonly pattern: TopicPattern;
   readonly group: RedisGroup;
@@ -39,8 +47,8 @@ export class RedisGroups implements GroupBroker {
   /** Part of every lease's token, so that no lease of an earlier process run counts in this one. */
   readonly #node = randomUUID();
   readonly #groups = new Map<string, KnownGroup>();
-  /** Monotonic: when a count last entered what waits in a group. At most GROUPS_MAX. */
-  readonly #enteredAt = new Map<string, number>();
+  /** By group. At most GROUPS_MAX. */
+  readonly #entered = new Map<string, Entered>();
   #channels: readonly ChannelSubscription[] | undefined;
   #closing: Promise<void> | undefined;
 
@@ -94,12 +102,23 @@ export class RedisGroups implements GroupBroker {
   async countWaiting(names: readonly string[], flow = ''): Promise<readonly WaitingCounts[]> {
     checkCountedGroups(names);
     const { counts, known } = await this.#waiting(names, flow);
-    const now = this.#commands.clock.mono();
-    const stale = known.filter((name) => (this.#enteredAt.get(name) ?? -Infinity) + ENTERED_MS <= now);
-    if (stale.length === 0) return counts;
-    for (const name of stale) this.#enteredAt.set(name, now);
-    await Promise.all(stale.map((name) => this.#enter(name, new GroupSchedule(this.#commands, name, this.#flows))));
+    const entering = known.flatMap((name) => this.#enterLately(name) ?? []);
+    if (entering.length === 0) return counts;
+    await Promise.all(entering);
     return (await this.#waiting(names, flow)).counts;
+  }
+
+  /** Undefined: what waits was entered within ENTERED_MS. Counts that come at the same time share the work. */
+  #enterLately(name: string): Promise<void> | undefined {
+    const now = this.#commands.clock.mono();
+    const last = this.#entered.get(name);
+    if (last !== undefined && (last.work !== undefined || now < last.at + ENTERED_MS)) return last.work;
+    const entered: Entered = { at: now, work: undefined };
+    entered.work = this.#enter(name, new GroupSchedule(this.#commands, name, this.#flows)).finally(
+      () => (entered.work = undefined),
+    );
+    this.#entered.set(name, entered);
+    return entered.work;
   }
 
   async #waiting(
