@@ -51,18 +51,25 @@ export class PartitionSweep {
   /** Sweeps one partition after the other, so that the sweep delays no other command. */
   async #round(): Promise<void> {
     this.#onRound();
+    await this.#try(this.#checkClock);
+    for (let partition = 0; partition < this.#commands.keys.partitions && !this.#isClosed; partition += 1)
+      await this.#try(() => this.#sweep(partition));
+    this.#schedule();
+  }
+
+  async #sweep(partition: number): Promise<void> {
+    let looked = TOPICS;
+    while (looked === TOPICS && !this.#isClosed)
+      looked = decodeSweep(await this.#commands.run(SWEEP, partition, encodeSweep(this.#isKept, TOPICS)));
+    if (!this.#isClosed) await this.#recount(partition);
+  }
+
+  /** The server of one partition may be away while those of the others answer. The next round tries again. */
+  async #try(work: () => Promise<void>): Promise<void> {
     try {
-      await this.#checkClock();
-      for (let partition = 0; partition < this.#commands.keys.partitions; partition += 1) {
-        let looked = TOPICS;
-        while (looked === TOPICS && !this.#isClosed)
-          looked = decodeSweep(await this.#commands.run(SWEEP, partition, encodeSweep(this.#isKept, TOPICS)));
-        if (!this.#isClosed) await this.#recount(partition);
-      }
+      await work();
     } catch (error) {
-      // The next round sweeps what this one left.
       if (!isBrokerError(error)) this.#onError(error);
     }
-    this.#schedule();
   }
 }
