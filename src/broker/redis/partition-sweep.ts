@@ -2,7 +2,7 @@
 // the accounts hold there when it is time. A sweep also records in each partition that its server has a replica
 // (topic-lua.ts). Each round starts with a probe, which detects dead connections.
 import type { Timer } from '../../base/clock.ts';
-import { isBrokerError } from '../errors.ts';
+import { isBrokerError, isRetryable } from '../errors.ts';
 import { about } from './connection/jitter.ts';
 import type { RedisCommands } from './connection/redis-commands.ts';
 import { decodeSweep, encodeSweep, SWEEP } from './commands/sweep.ts';
@@ -51,9 +51,12 @@ export class PartitionSweep {
   /** Sweeps one partition after the other, so that the sweep delays no other command. */
   async #round(): Promise<void> {
     this.#onRound();
-    await this.#try(this.#checkClock);
+    const faults = [await faultOf(this.#checkClock())];
     for (let partition = 0; partition < this.#commands.keys.partitions && !this.#isClosed; partition += 1)
-      await this.#try(() => this.#sweep(partition));
+      faults.push(await faultOf(this.#sweep(partition)));
+    // Only the first one: what is wrong in one partition is often wrong in all.
+    const first = faults.find((fault) => fault !== undefined);
+    if (first !== undefined) this.#onError(first);
     this.#schedule();
   }
 
@@ -63,13 +66,15 @@ export class PartitionSweep {
       looked = decodeSweep(await this.#commands.run(SWEEP, partition, encodeSweep(this.#isKept, TOPICS)));
     if (!this.#isClosed) await this.#recount(partition);
   }
+}
 
-  /** The server of one partition may be away while those of the others answer. The next round tries again. */
-  async #try(work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      if (!isBrokerError(error)) this.#onError(error);
-    }
+/** What no later round repairs. The server of one partition may be away while those of the others answer: the next
+ *  round tries again, and the engine's health reports it. */
+async function faultOf(work: Promise<void>): Promise<unknown> {
+  try {
+    await work;
+    return undefined;
+  } catch (error) {
+    return isRetryable(error) || isBrokerError(error, 'closed') ? undefined : error;
   }
 }
