@@ -9,7 +9,8 @@
 //    ends the rest, and REST_MS_MAX bounds it, so the only worker of an agent continues to try.
 //  - A server that becomes SLOW_FACTOR times slower to its first token than it used to be takes a quarter off, down to
 //    SLOW_PART of the maximum. What lasts becomes usual: then the credit comes back. A server that was always slower
-//    than others holds its runs longer, and so gets fewer without any rule.
+//    than others holds its runs longer, and so gets fewer without any rule. One slow run is no slow server (its prompt
+//    may be long), so a run moves the means as if it had taken SLOW_FACTOR times as long as they say, at most.
 
 /** Failures without a success between them before the worker rests. */
 export const REST_FAILURES = 3;
@@ -87,5 +88,6 @@ function isSlow({ recentMs = 0, usualMs = 0 }: CreditState): boolean {
 }
 
 function moved(mean: number | undefined, value: number, gain: number): number {
-  return mean === undefined ? value : mean + gain * (value - mean);
+  if (mean === undefined) return value;
+  return mean + gain * (Math.min(value, SLOW_FACTOR * Math.max(mean, SLOW_MS_MIN)) - mean);
 }

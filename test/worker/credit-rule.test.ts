@@ -133,6 +133,18 @@ describe('the credit of a worker', () => {
     expect(mixed(2)).toBeLessThanOrEqual(3);
   });
 
+  it('stays whole where one run among many takes long to its first token', () => {
+    const oneIn = (every: number, ms: number): readonly CreditState[] =>
+      play({
+        max: 32,
+        steps: Array.from({ length: 400 }, (_, i) => ({
+          evidence: success(i % every === every - 1 ? 100 * ms : ms),
+          afterMs: 1,
+        })),
+      }).states;
+    for (const ms of [10, 300, 2000]) expect(oneIn(10, ms).every(({ credit }) => credit === 32)).toBe(true);
+  });
+
   it('falls to a part while the first token takes longer than usual, and comes back when that lasts or ends', () => {
     const usual = times(50, success(800));
     const slow = play({ max: 32, steps: [...usual, ...times(12, success(8000))] }).state;
