@@ -143,3 +143,12 @@ it('an end does not wait for the next slice', async () => {
   await copies.stop();
   expect(acts).toEqual(['slice']);
 });
+
+it('segments wait for no copy that is not being written when the engine starts', async () => {
+  const { copies, acts, checkpoints, reserve } = rig();
+  reserve.isWhole = false;
+  expect(await copies.mayRemove(true)).toBe(false);
+  copies.start(() => undefined);
+  expect(checkpoints()).toBe(1);
+  expect([await copies.mayRemove(true), acts]).toEqual([true, ['drop']]);
+});

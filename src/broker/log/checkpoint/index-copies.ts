@@ -45,6 +45,13 @@ export class IndexCopies {
   start(requestCheckpoint: () => void): void {
     this.#requestCheckpoint = requestCheckpoint;
     this.#writeIfDue();
+    if (this.#running === undefined) this.#waitNoMore();
+  }
+
+  /** The segments that wait are removed by the next checkpoint. */
+  #waitNoMore(): void {
+    if (this.#isAwaited && !this.#isStopped) this.#requestCheckpoint?.();
+    this.#isAwaited = false;
   }
 
   /** After a checkpoint: whether the segments may be removed to which it no longer points. They wait otherwise, and a
@@ -77,8 +84,7 @@ export class IndexCopies {
     if (clock.mono() < this.#failedAt + RETRY_MS) return;
     this.#running = this.#write().finally(() => {
       this.#running = undefined;
-      if (this.#isAwaited && !this.#isStopped) this.#requestCheckpoint?.();
-      this.#isAwaited = false;
+      this.#waitNoMore();
     });
   }
 
