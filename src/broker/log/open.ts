@@ -140,7 +140,7 @@ async function openStorage(options: LogBrokerOptions, files: LogFiles, release: 
   const damage = new DamageAccount(clock, onWarning);
   const [topics, parts] = readDamage(index);
   damage.load(topics, parts);
-  const check = (): Promise<string | undefined> => checkIndex(folder, index);
+  const check = (signal: AbortSignal): Promise<string | undefined> => checkIndex(folder, index, signal);
   const copies = new IndexCopies({ clock, limits, index, reserve, isDamaged: opened.isDamaged, check, onWarning });
   release.push(() => copies.stop());
   const checkpoint = new Checkpoint({ clock, limits, index, table, segments, reserve, damage, accounts, copies });

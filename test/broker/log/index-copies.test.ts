@@ -152,3 +152,12 @@ it('segments wait for no copy that is not being written when the engine starts',
   expect(checkpoints()).toBe(1);
   expect([await copies.mayRemove(true), acts]).toEqual([true, ['drop']]);
 });
+
+it('an end does not wait for the check of the pages', async () => {
+  const check = (signal: AbortSignal): Promise<string | undefined> =>
+    new Promise((_, reject) => signal.addEventListener('abort', () => reject(new BrokerError('failed', 'ended'))));
+  const { copies, acts, warnings } = rig({ check });
+  copies.start(() => undefined);
+  await copies.stop();
+  expect([acts, warnings]).toEqual([[], []]);
+});

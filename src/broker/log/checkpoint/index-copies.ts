@@ -21,8 +21,9 @@ export interface CopyParts {
   readonly reserve: Pick<DiskReserve, 'isWhole'>;
   /** The index holds damage that was not repaired: a copy would read all of it, and could end the process. */
   readonly isDamaged: boolean;
-  /** What is wrong with a page of the index, or undefined. Reads all pages, in a process of its own. */
-  readonly check: () => Promise<string | undefined>;
+  /** What is wrong with a page of the index, or undefined. Reads all pages, in a process of its own, until `signal`
+   *  aborts. */
+  readonly check: (signal: AbortSignal) => Promise<string | undefined>;
   readonly onWarning: (text: string) => void;
 }
 
@@ -33,7 +34,7 @@ export class IndexCopies {
   #isAwaited = false;
   #failedAt = -Infinity;
   #hasWarned = false;
-  #isStopped = false;
+  readonly #stopping = new AbortController();
   #running: Promise<void> | undefined;
   #sleep: { readonly timer: Timer; readonly wake: () => void } | undefined;
 
@@ -70,8 +71,12 @@ export class IndexCopies {
     return true;
   }
 
+  get #isStopped(): boolean {
+    return this.#stopping.signal.aborted;
+  }
+
   async stop(): Promise<void> {
-    this.#isStopped = true;
+    this.#stopping.abort();
     this.#sleep?.timer.cancel();
     this.#sleep?.wake();
     await this.#running;
@@ -118,7 +123,7 @@ export class IndexCopies {
   async #isReadable(): Promise<boolean> {
     const { index, check } = this.#parts;
     if (index.copy.isCurrent) return true;
-    const damage = await check();
+    const damage = await check(this.#stopping.signal);
     if (damage !== undefined) index.noteDamage(damage);
     return damage === undefined;
   }

@@ -20,15 +20,16 @@ interface CheckEnd {
   readonly signal: string | null;
 }
 
-/** What is wrong with the index of the data folder, or undefined. @throws BrokerError failed: the check did not start,
- *  or did not come to its end */
-export function checkIndex(folder: string, index: DeadReaders): Promise<string | undefined> {
-  return walk(folder).finally(() => index.forgetDeadReaders());
+/** What is wrong with the index of the data folder, or undefined. `signal` ends the check. @throws BrokerError failed:
+ *  the check did not start, or did not come to its end */
+export function checkIndex(folder: string, index: DeadReaders, signal?: AbortSignal): Promise<string | undefined> {
+  return walk(folder, signal).finally(() => index.forgetDeadReaders());
 }
 
-function walk(folder: string): Promise<string | undefined> {
+function walk(folder: string, stop: AbortSignal | undefined): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
     const child = fork(WALK, [join(folder, 'index')], { execArgv: [], env: {}, stdio: 'ignore' });
+    stop?.addEventListener('abort', () => child.kill('SIGKILL'), { once: true });
     let said: { readonly damage?: string } | undefined;
     child.on('message', (message: { readonly damage?: string }) => (said = message));
     child.on('error', (cause) => reject(new BrokerError('failed', 'the check of the index did not start', { cause })));
