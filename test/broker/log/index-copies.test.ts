@@ -161,3 +161,16 @@ it('an end does not wait for the check of the pages', async () => {
   await copies.stop();
   expect([acts, warnings]).toEqual([[], []]);
 });
+
+it('a check of the pages that did not come to its end is warned of, and repeated later', async () => {
+  const check = (): Promise<string | undefined> => Promise.reject(new BrokerError('failed', 'ended by SIGKILL'));
+  const { copies, clock, acts, warnings } = rig({ check });
+  copies.start(() => undefined);
+  await turns();
+  expect(warnings).toEqual([expect.stringContaining('ended by SIGKILL')]);
+  expect([await copies.mayRemove(true), acts]).toEqual([true, ['drop']]);
+  await clock.advance(TEN_MINUTES);
+  expect(await copies.mayRemove(true)).toBe(false);
+  await turns();
+  expect(warnings.length).toBe(1);
+});

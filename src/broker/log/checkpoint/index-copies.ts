@@ -108,13 +108,7 @@ export class IndexCopies {
       this.#failedAt = this.#parts.clock.mono();
       // Another process owns the folder, or the index is damaged: that is on record where it arose.
       if (isBrokerError(error)) return;
-      this.#warn(
-        isCode(error, 'ENOSPC')
-          ? 'the device has no room for a copy of it'
-          : error instanceof Error
-            ? error.message
-            : String(error),
-      );
+      this.#warn(isCode(error, 'ENOSPC') ? 'the device has no room for a copy of it' : messageOf(error));
     }
   }
 
@@ -123,9 +117,15 @@ export class IndexCopies {
   async #isReadable(): Promise<boolean> {
     const { index, check } = this.#parts;
     if (index.copy.isCurrent) return true;
-    const damage = await check(this.#stopping.signal);
-    if (damage !== undefined) index.noteDamage(damage);
-    return damage === undefined;
+    try {
+      const damage = await check(this.#stopping.signal);
+      if (damage !== undefined) index.noteDamage(damage);
+      return damage === undefined;
+    } catch (error) {
+      this.#failedAt = this.#parts.clock.mono();
+      if (!this.#isStopped) this.#warn(messageOf(error));
+      return false;
+    }
   }
 
   #warn(why: string): void {
@@ -144,4 +144,8 @@ export class IndexCopies {
     });
     this.#sleep = undefined;
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
