@@ -44,6 +44,16 @@ test('no append is committed while a checkpoint captures, and the image is that 
   for (const name of NAMES) expect(await readLines(after.broker, name)).toEqual(['0m:a', '1M:b']);
 });
 
+test('a checkpoint captures as many topics in a turn as its time allows, because commits wait', async () => {
+  const { broker } = await openLog({ limits: { sliceItems: 4, dirtyTopicsMax: NAMES.length } });
+  const slices = holdSlices();
+  await createAll(broker);
+  let acknowledged = 0;
+  for (const name of NAMES) void append(broker, name, major('b')).then(() => (acknowledged += 1));
+  await eventually(() => acknowledged === NAMES.length);
+  expect(slices.held()).toBe(0);
+});
+
 test('a topic that a checkpoint has yet to capture stays in memory', async () => {
   const limits = { sliceItems: 1, dirtyTopicsMax: NAMES.length, idleTopicsMax: 4 };
   const { broker, reopen } = await openLog();

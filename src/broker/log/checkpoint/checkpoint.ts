@@ -34,6 +34,9 @@ const LOST_PARTS_KEY = 'lost-parts';
 /** Changes encoded in one turn of the event loop, about 0.2 ms: on a busy node a turn comes every half millisecond.
  *  (hot: ADR 7 §6) */
 const CHANGES_A_TURN = 64;
+/** Topics that are captured in one turn, as a multiple of `sliceItems`: as many as may have changed. Commits wait for
+ *  each further turn, and a turn of a busy node has much other work, so only the time ends a slice here. */
+const CAPTURED_ITEMS = 16;
 /** Room for the recorded time. */
 const TIME_BYTES = 64;
 
@@ -95,7 +98,7 @@ export class Checkpoint {
   #groups: (readonly [group: string, pattern: string])[] = [];
 
   constructor({ clock, limits, index, table, segments, reserve, damage, accounts, copies }: CheckpointParts) {
-    this.#slice = new TurnSlice(clock, limits);
+    this.#slice = new TurnSlice(clock, { ...limits, sliceItems: CAPTURED_ITEMS * limits.sliceItems });
     this.#index = index;
     this.#table = table;
     this.#segments = segments;
