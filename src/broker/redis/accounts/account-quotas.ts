@@ -11,7 +11,7 @@ import {
   type PartitionFigures,
 } from '../commands/append-call.ts';
 import type { RedisCommands } from '../connection/redis-commands.ts';
-import { wrongReply } from '../connection/redis-errors.ts';
+import { didNotRun, wrongReply } from '../connection/redis-errors.ts';
 import { BESIDE, COUNT } from './count-scripts.ts';
 import { REPORT, RESERVE } from './home-scripts.ts';
 
@@ -67,7 +67,7 @@ export class AccountQuotas {
       used = await append(granted);
       return used.answers;
     } catch (error) {
-      if (isBrokerError(error) && UNKNOWN.has(error.code)) throw error;
+      if (isBrokerError(error) && UNKNOWN.has(error.code) && !didNotRun(error)) throw error;
       used = { answers: [], figures: undefined };
       throw error;
     } finally {

@@ -27,6 +27,32 @@ const MEANINGS: Readonly<Record<string, BrokerErrorCode>> = {
 /** The error of a script that reads a key in a slot that is being moved (partition-lua.ts). */
 const MOVING = /non local key|redirection/i;
 
+/** Errors of a server that has not begun the command. */
+const NOT_BEGUN: ReadonlySet<string> = new Set([
+  'READONLY',
+  'LOADING',
+  'MASTERDOWN',
+  'CLUSTERDOWN',
+  'TRYAGAIN',
+  'MOVED',
+  'ASK',
+  'BUSY',
+  'NOSCRIPT',
+]);
+
+/** The command was not sent. */
+export class NotSentError extends BrokerError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('unavailable', message, options);
+  }
+}
+
+/** The command certainly changed nothing: it was not sent, or the server has not begun it. */
+export function didNotRun(error: unknown): boolean {
+  const cause = error instanceof BrokerError ? error.cause : undefined;
+  return error instanceof NotSentError || (isReplyError(cause) && NOT_BEGUN.has(wordOf(cause.message)));
+}
+
 export function brokerErrorOf(error: unknown, what: string): BrokerError {
   if (error instanceof BrokerError) return error;
   const said = error instanceof Error ? error.message : String(error);

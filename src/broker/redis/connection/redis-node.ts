@@ -6,7 +6,7 @@ import type { Clock } from '../../../base/clock.ts';
 import { BrokerError, isBrokerError } from '../../errors.ts';
 import { ChannelSubscriber } from './channel-subscriber.ts';
 import type { RedisReply, RedisScript } from './redis-commands.ts';
-import { isReplyError, wordOf } from './redis-errors.ts';
+import { isReplyError, NotSentError, wordOf } from './redis-errors.ts';
 import { ReplicaWait, type Replication } from './replica-wait.ts';
 
 /** A refused server is verified again after this time, when a command needs it. */
@@ -111,9 +111,7 @@ export class RedisNode {
     if (this.#standing.kind === 'verified') return;
     const { error } = this.#standing;
     // The server was accepted at the start, and may be accepted again without a restart of this node.
-    throw new BrokerError('unavailable', error instanceof Error ? error.message : 'the server was refused', {
-      cause: error,
-    });
+    throw new NotSentError(error instanceof Error ? error.message : 'the server was refused', { cause: error });
   }
 
   #mayBeAsked(): boolean {

@@ -65,6 +65,11 @@ export class AccountStore {
     return states.some((state) => (state as readonly string[])[0] === '1');
   }
 
+  /** Tickets of writes that may be under way. */
+  tickets(account: string): Promise<number> {
+    return this.raw.zcard(this.store.keys.tag(this.store.keys.homeOf(account)) + ACCOUNT_KEYS.tickets + account);
+  }
+
   async loseHome(account: string): Promise<void> {
     const tag = this.store.keys.tag(this.store.keys.homeOf(account));
     await this.raw.del(`${tag}${ACCOUNT_KEYS.home}${account}`, `${tag}${ACCOUNT_KEYS.tickets}${account}`);

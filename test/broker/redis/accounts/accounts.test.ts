@@ -11,6 +11,7 @@ import {
   REPORT,
   RESERVE,
 } from '../../../../src/broker/redis/accounts/home-scripts.ts';
+import { brokerErrorOf, NotSentError } from '../../../../src/broker/redis/connection/redis-errors.ts';
 import { APPEND } from '../../../../src/broker/redis/commands/append.ts';
 import { encodeAppend } from '../../../../src/broker/redis/commands/append-call.ts';
 import { countFirst, RECOUNT_MS } from '../../../../src/broker/redis/accounts/recount.ts';
@@ -187,6 +188,29 @@ describe('a partition that is away', () => {
     await make(broker, 'one', quota);
     expect(await spendWithout(accounts)).toBe('quota-reached');
   });
+});
+
+test('a write that certainly did not run takes no room, and another one that failed does', async () => {
+  const answer = (text: string): Error => Object.assign(new Error(text), { name: 'ReplyError' });
+  const notRun = [
+    new NotSentError('not connected'),
+    brokerErrorOf(answer('CLUSTERDOWN the cluster is down'), 'append'),
+  ];
+  const unknown = [new Error('closed'), answer('NOREPLICAS too few')].map((error) => brokerErrorOf(error, 'append'));
+  const accounts = new AccountStore(server);
+  const quotas = new AccountQuotas(
+    accounts.commands(() => undefined),
+    randomEpoch,
+    () => undefined,
+  );
+  const spend = async (error: BrokerError): Promise<void> => {
+    const wanted = write(ONE, major('a'), { expect: { absent: true }, quota: { topics: 9 } });
+    expect(await outcome(quotas.spend('acme', wanted, () => Promise.reject(error)))).toBe('unavailable');
+  };
+  for (const error of notRun) await spend(error);
+  await eventually(async () => (await accounts.tickets('acme')) === 0);
+  for (const error of unknown) await spend(error);
+  expect(await accounts.tickets('acme')).toBe(2);
 });
 
 test('a partition that goes back in time counts the topics that it has then', async () => {
