@@ -342,6 +342,19 @@ describe('the copy of an index that changes', () => {
     expect(copier.state.isCurrent).toBe(true);
   });
 
+  it('is finished by its owner while a process that was replaced closes', () => {
+    const [disk, stores] = [new SyncDisk(new Random(1)), new Stores()];
+    for (const key of ['checkpoint', 'more']) stores.maps[4]?.set(key, Buffer.alloc(50));
+    const [old, owner] = [1, 2].map(() => new IndexCopier('/data/index', stores.all, disk.files, 60));
+    for (const copier of [old, owner]) {
+      copier?.attach();
+      expect(copier?.slice()).toBe(false);
+    }
+    old?.close();
+    while (owner?.slice() === false);
+    expect(readAll(disk).isWhole).toBe(true);
+  });
+
   it.each(['kill', 'power cut'] as const)(
     'holds every change after which segments were removed, over a crash at any operation: %s',
     (kind) => {

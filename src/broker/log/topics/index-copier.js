@@ -160,10 +160,12 @@ export class IndexCopier {
     this.#syncFolder();
   }
 
+  /** Leaves the file of an unfinished copy to the next `attach`: it may be that of another process, which has replaced
+   *  this one. */
   close() {
-    this.#abandonNext();
+    this.#next?.file.close();
     this.#copy?.close();
-    [this.#copy, this.#lost, this.#isAttached] = [undefined, undefined, false];
+    [this.#copy, this.#next, this.#lost, this.#isAttached] = [undefined, undefined, undefined, false];
   }
 
   get #path() {
