@@ -1,5 +1,6 @@
 // Logs when the storage becomes unavailable and when it is back: once each, however many parts of the process are
-// affected. Also logs the storage's notices to the operator, at their beginning and end.
+// affected. A storage is unavailable when two looks in a row say so: on Redis, a connection that is just being opened
+// is not ready at one look. Also logs the storage's notices to the operator, at their beginning and end.
 import type { Logger } from 'pino';
 import type { BrokerHealth, HealthReporting } from '../broker/health.ts';
 import type { Clock, Timer } from '../base/clock.ts';
@@ -11,6 +12,9 @@ export class HealthLog {
   readonly #broker: HealthReporting;
   readonly #clock: Clock;
   readonly #logger: Logger;
+  /** At the last look. */
+  #seen: BrokerHealth['state'] = 'ready';
+  /** As the log says. */
   #state: BrokerHealth['state'] = 'ready';
   #hasNotice = false;
   #timer: Timer | undefined;
@@ -37,7 +41,9 @@ export class HealthLog {
       if (notice === undefined) this.#logger.warn('the clock and the recorded time agree again');
       else this.#logger.error(notice);
     }
-    if (state === this.#state) return;
+    const isLasting = state !== 'unavailable' || this.#seen === state;
+    this.#seen = state;
+    if (state === this.#state || !isLasting) return;
     this.#state = state;
     if (state === 'ready') this.#logger.warn('the storage is back');
     else if (state === 'degraded') this.#logger.error(DEGRADED);

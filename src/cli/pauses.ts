@@ -14,6 +14,12 @@ export interface PauseChoice {
 }
 
 const KINDS: readonly PauseKind[] = ['agent', 'tenant', 'topic'];
+/** The values of the options. */
+const VALUES: Readonly<Record<PauseKind, string>> = {
+  agent: 'the name of an agent',
+  tenant: 'the name of a tenant',
+  topic: 'the topic of a chat',
+};
 
 export async function setPause(
   store: TopicStore,
@@ -24,15 +30,14 @@ export async function setPause(
   const [kind, ...more] = KINDS.filter((one) => choice[one] !== undefined);
   if (kind === undefined || more.length > 0) throw new UsageError('name one of --agent, --tenant and --topic');
   const target = pauseTarget(kind, choice[kind] ?? '');
-  if (target === undefined)
-    throw new UsageError(kind === 'topic' ? 'not the topic of a chat' : `not the name of a ${kind}`);
+  if (target === undefined) throw new UsageError(`not ${VALUES[kind]}`);
   if (isPaused && kind === 'topic') await mustBeThere(store, target.name);
   const isChanged = await new Pauses({ broker: store, clock: systemClock }).set(target, isPaused);
   output.line(`${kind} ${target.name} is ${isPaused ? 'paused' : 'not paused'}${isChanged ? '' : ', as before'}`);
-  if (isPaused && kind === 'agent') await warnOfUnknown(store, target.name, output);
+  if (kind === 'agent' && (isPaused || !isChanged)) await warnOfUnknown(store, target.name, output);
 }
 
-/** The pause holds all the same: an agent may be added later. */
+/** A pause holds all the same: an agent may be added later. */
 async function warnOfUnknown(store: TopicStore, agent: string, output: Output): Promise<void> {
   const agents = await store.agents?.();
   if (agents === undefined || agents.includes(agent)) return;

@@ -259,6 +259,7 @@ describe('holdline topics', () => {
       stderr: 'holdline: this server has no agent defualt: its agents are default\n',
     });
     expect((await run(['resume', '--agent', 'defualt'], env)).stderr).toBe('');
+    expect((await run(['resume', '--agent', 'defualt'], env)).stderr).toContain('this server has no agent defualt');
     expect((await run(['pause', '--agent', 'default'], env)).stderr).toBe('');
     await server.kill('SIGKILL');
     expect((await run(['pauses'], env)).stdout).toContain(`topic\t${keptTopic}\tsince 2`);
