@@ -12,6 +12,7 @@ import { Runs } from '../../src/session/runs.ts';
 import type { Agent } from '../../src/worker/agent.ts';
 import { AgentError } from '../../src/worker/agent-error.ts';
 import { createOpenAiProvider } from '../../src/worker/providers/openai/openai-provider.ts';
+import { REST_MS_MAX } from '../../src/worker/credit-rule.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import { collectSpans } from '../support/collected-spans.ts';
 import { startHarness, type Address, type Answer, type Harness } from '../support/gateway-harness.ts';
@@ -182,6 +183,16 @@ async function ended(h: Harness, sessionId: string, runId: string): Promise<unkn
   return (body['runs'] as { readonly runId: string }[]).find((run) => run.runId === runId);
 }
 
+/** The worker rests after failures in a row, so the clock moves until it takes the run. */
+async function begun(h: Harness, sessionId: string, runId: string): Promise<void> {
+  await eventually(async () => {
+    const loaded = await h.commandLog.load({ tenant: 'default', sessionId });
+    const run = loaded?.state.runs.find((one) => one.runId === runId);
+    if (run?.state === 'queued') await h.clock.advance(REST_MS_MAX);
+    return run?.state !== 'queued';
+  });
+}
+
 async function buyTicket(h: Harness): Promise<string> {
   const { body } = await ask(h, 201, 'POST', '/v1/tickets', SUB, {});
   const ticket = String(body['ticket']);
@@ -255,6 +266,7 @@ async function cancelPaths(system: System): Promise<void> {
 async function failurePaths({ h }: System): Promise<void> {
   for (const [word, [, code]] of Object.entries(FAILURES)) {
     const runId = await send(h, `f-${word}`, { content: `${PROMPT} ${word}` });
+    await begun(h, `f-${word}`, runId);
     expect([word, await ended(h, `f-${word}`, runId)]).toMatchObject([word, { state: 'failed', error: { code } }]);
   }
   const states = { tool: 'completed', failer: 'failed', thrower: 'failed' };
