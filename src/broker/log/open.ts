@@ -108,7 +108,6 @@ async function openOnce(options: LogBrokerOptions): Promise<BrokerEngine> {
   try {
     await checkDescriptors();
     await files.makeFolder(join(options.folder, 'log'));
-    await files.makeFolder(join(options.folder, 'index'));
     await files.syncFolder(options.folder);
     const warning = await describeAccess(options.folder);
     if (warning !== undefined) options.onWarning?.(warning);
@@ -232,7 +231,7 @@ function warnOfMissing({ missing }: Segments, onWarning: (text: string) => void)
   if (missing.size === 0) return;
   const named = [...missing].sort((a, b) => a - b).slice(0, MISSING_NAMED_MAX);
   onWarning(
-    `files of the log are missing (${missing.size}; segments ${named.join(', ')}): reads of records in them are refused as corrupt, and everything else is served; \`holdline topics verify\` names the topics`,
+    `files of the log are missing (${missing.size}; segments ${named.join(', ')}): the first read of a chat declares its records in them as lost, and everything else is served; if you have the files, stop the server and put them back before that; \`holdline topics verify\` names the topics`,
   );
 }
 

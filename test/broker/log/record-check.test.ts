@@ -239,7 +239,11 @@ describe('a start without the file of a sealed segment', () => {
       const warnings: string[] = [];
       const onWarning = (text: string): number => warnings.push(text);
       const { broker: again, reopen } = await openLog({ folder: copy, limits: LIMITS, onWarning });
-      expect(warnings).toEqual([expect.stringMatching(`^files of the log are missing \\(1; segments ${segment}\\)`)]);
+      expect(warnings).toEqual([
+        expect.stringMatching(
+          `^files of the log are missing \\(1; segments ${segment}\\): the first read of a chat declares`,
+        ),
+      ]);
       expect(again.health()).toMatchObject({ state: 'degraded', damage: { topics: 0, missingSegments: 1 } });
       const { damaged } = await checkAll(again);
       for (const { ranges } of damaged) expect(ranges).toMatchObject([{ what: `segment ${segment} is missing` }]);
