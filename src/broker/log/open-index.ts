@@ -7,10 +7,18 @@ import { readCheckpoint, type CheckpointState } from './checkpoint/checkpoint.ts
 import { readProcessRun, type ProcessRun } from './checkpoint/process-run.ts';
 import { DiskReserve, type ReserveLimits } from './disk/disk-reserve.ts';
 import { isCode, type LogFiles } from './disk/log-files.ts';
-import { listSegments } from './disk/segments.ts';
+import { listSegments, logIsMissing } from './disk/segments.ts';
 import { checkIndex } from './read/index-check.ts';
 import { textOf } from './topics/damage-account.ts';
-import { findIndexDamage, isMarkedDamaged, markDamaged, putIndexAside, removeFolder } from './topics/index-file.ts';
+import {
+  exists,
+  findIndexDamage,
+  hasBytes,
+  isMarkedDamaged,
+  markDamaged,
+  putIndexAside,
+  removeFolder,
+} from './topics/index-file.ts';
 import { noteChecked, noteEnd, noteStart } from './checkpoint/index-runs.ts';
 import { IndexWriter } from './topics/index-writer.ts';
 import { TopicIndex } from './topics/topic-index.ts';
@@ -36,7 +44,8 @@ export interface OpenedIndex {
   readonly isDamaged: boolean;
 }
 
-type MadeFromCopy = 'made' | 'segments are missing' | 'of no use';
+/** `of no use`: there is no copy, or it describes an index without a checkpoint. */
+type MadeFromCopy = 'made' | 'segments are missing' | 'unreadable' | 'of no use';
 
 type Usable = Pick<OpenedIndex, 'index' | 'isDamaged'> & { readonly isRestored: boolean };
 
@@ -99,14 +108,20 @@ async function usableIndex({ folder, onWarning }: IndexOptions, files: LogFiles)
   const path = indexOf(folder);
   const warn = (text: string): void => onWarning?.(text);
   const isMarked = await isMarkedDamaged(path);
+  const isAbsent = !(await hasBytes(join(path, 'data.mdb')));
   const ids = await segmentsOf(files, folder);
-  // An index that is known to be damaged may end this process, so it is opened only if nothing can take its place.
-  const opened = isMarked ? undefined : await tryIndex(path, warn);
-  const isEmpty = opened instanceof TopicIndex && readCheckpoint(opened) === undefined;
+  // An index that is known to be damaged may end this process, so it is opened only if nothing can take its place. A
+  // missing one is made only when it is known that a start may make it.
+  const opened = isMarked || isAbsent ? undefined : await tryIndex(path, warn);
+  const isEmpty = isAbsent ? !isMarked : opened instanceof TopicIndex && readCheckpoint(opened) === undefined;
   const made = { isRestored: false, isDamaged: false };
   if (opened instanceof TopicIndex) {
-    if (!(isEmpty && ids.length > 0)) return { ...made, index: opened };
+    if (!isEmpty) return { ...made, index: await withItsLog(opened, folder, ids) };
     await opened.close();
+  }
+  if (isEmpty && ids.length === 0) {
+    await checkNew(files, folder);
+    return { ...made, index: await newIndex(files, folder, warn) };
   }
   const copy = await makeFromCopy(files, folder, ids);
   if (copy === 'made') {
@@ -116,26 +131,63 @@ async function usableIndex({ folder, onWarning }: IndexOptions, files: LogFiles)
     );
     return { ...made, index: new TopicIndex(path, warn), isRestored: true };
   }
-  if (isEmpty) return { ...made, index: new TopicIndex(path, warn) };
-  // Without any segment nothing is missing only if no copy says that there were some.
-  const isWhole = ids.every((id, i) => id === i + 1) && (ids.length > 0 || copy === 'of no use');
-  const damaged = isWhole && ids.length > 0 ? undefined : (opened ?? (await tryIndex(path, warn)));
+  if (isEmpty) {
+    if (ids[0] !== 1) throw notMadeAgain(path, `the index ${path} is missing`, ids);
+    warn(
+      'the index was missing and is made again from the log: every chat begins another epoch, and readers with positions are told',
+    );
+    return { ...made, index: await newIndex(files, folder, warn) };
+  }
+  // A damaged index says that there was a log.
+  const isWhole = ids.length > 0 && ids.every((id, i) => id === i + 1);
+  const missing = isAbsent ? `the index ${path} is missing` : undefined;
+  const damaged = isWhole ? undefined : (missing ?? opened ?? (await tryIndex(path, warn)));
   if (damaged instanceof TopicIndex) {
+    await withItsLog(damaged, folder, ids);
     warn(
       `the index ${path} is damaged and cannot be made again, because segments of the log were removed and it has no copy of use: what cannot be read is refused as corrupt, and everything else is served`,
     );
     return { index: damaged, isRestored: false, isDamaged: true };
   }
-  if (!isWhole)
-    throw new BrokerError(
-      'corrupt',
-      `${damaged}. It cannot be made again from the log, because segments of the log were removed, nor from ${path}.copy. Nothing was changed; restore the whole data folder from a copy`,
-    );
+  if (damaged !== undefined) throw notMadeAgain(path, damaged, ids);
   const aside = await putIndexAside(files, folder);
   warn(
     `the index was damaged and is made again from the log: the old one is kept as ${join(folder, aside)}, every chat begins another epoch, and readers with positions are told`,
   );
   return { ...made, index: new TopicIndex(path, warn) };
+}
+
+/** Refuses an index that describes a log of which no file is there: nothing may be changed until somebody has looked.
+ *  @throws BrokerError corrupt */
+async function withItsLog(index: TopicIndex, folder: string, ids: readonly number[]): Promise<TopicIndex> {
+  if (ids.length > 0 || (readCheckpoint(index)?.segments ?? []).length === 0) return index;
+  await index.close();
+  throw logIsMissing(logOf(folder));
+}
+
+/** A folder without a log and without an index is new only if no copy says otherwise. A first start that was killed
+ *  leaves either no copy, or one that describes no segment.
+ *  @throws BrokerError corrupt, disk-full */
+async function checkNew(files: LogFiles, folder: string): Promise<void> {
+  const copy = await makeFromCopy(files, folder, []);
+  if (copy === 'segments are missing' || copy === 'unreadable') throw logIsMissing(logOf(folder));
+  await removeFolder(newIndexOf(folder));
+}
+
+async function newIndex(files: LogFiles, folder: string, warn: (text: string) => void): Promise<TopicIndex> {
+  await files.makeFolder(indexOf(folder));
+  await files.syncFolder(folder);
+  return new TopicIndex(indexOf(folder), warn);
+}
+
+function notMadeAgain(path: string, what: string, ids: readonly number[]): BrokerError {
+  const isLogGone = ids.length === 0;
+  const lacks = isLogGone ? 'no file of it is there' : 'segments of the log were removed';
+  const orNew = isLogGone ? `. If nothing was ever stored in this folder, remove ${path}` : '';
+  return new BrokerError(
+    'corrupt',
+    `${what}. It cannot be made again from the log, because ${lacks}, nor from ${path}.copy. Nothing was changed; restore the whole data folder from a copy${orNew}`,
+  );
 }
 
 /** The opened index, or what is wrong with it. */
@@ -160,11 +212,13 @@ async function tryIndex(path: string, onDamage: (text: string) => void): Promise
  *  @throws BrokerError disk-full */
 async function makeFromCopy(files: LogFiles, folder: string, ids: readonly number[]): Promise<MadeFromCopy> {
   const made = newIndexOf(folder);
+  const from = `${indexOf(folder)}.copy`;
   await removeFolder(made);
+  if (!(await exists(from))) return 'of no use';
   await files.makeFolder(made);
-  let result: MadeFromCopy = 'of no use';
+  let result: MadeFromCopy = 'unreadable';
   try {
-    if (await new IndexWriter(made).load(`${indexOf(folder)}.copy`)) result = await judge(made, ids);
+    if (await new IndexWriter(made).load(from)) result = await judge(made, ids);
   } catch (error) {
     await removeFolder(made);
     if (!isCode(error, 'ENOSPC')) throw error;
@@ -177,7 +231,7 @@ async function makeFromCopy(files: LogFiles, folder: string, ids: readonly numbe
 /** Whether every segment is there that a replay from the checkpoint of this index has to read. */
 async function judge(made: string, ids: readonly number[]): Promise<MadeFromCopy> {
   const index = await tryIndex(made, () => undefined);
-  if (!(index instanceof TopicIndex)) return 'of no use';
+  if (!(index instanceof TopicIndex)) return 'unreadable';
   const from = readCheckpoint(index)?.position.segment;
   await index.close();
   if (from === undefined) return 'of no use';
@@ -199,7 +253,11 @@ async function replaceIndex(files: LogFiles, folder: string, isEmpty: boolean): 
 }
 
 function segmentsOf(files: LogFiles, folder: string): Promise<number[]> {
-  return listSegments(files, join(folder, 'log'));
+  return listSegments(files, logOf(folder));
+}
+
+function logOf(folder: string): string {
+  return join(folder, 'log');
 }
 
 function indexOf(folder: string): string {

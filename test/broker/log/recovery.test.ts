@@ -118,7 +118,7 @@ describe('after a crash', () => {
     const copy = await crashCopy(folder);
     await rm(join(copy, 'index'), { recursive: true });
     await unlink(segmentPath(copy, 1));
-    await expectRefused(copy, 'segment 1 is missing');
+    await expectRefused(copy, 'It cannot be made again from the log, because segments of the log were removed');
   });
 
   test('a log without its index restores everything', async () => {

@@ -106,7 +106,7 @@ export class Segments {
     return this.#missing;
   }
 
-  /** The file of the segment is missing: records in it are `corrupt`. */
+  /** The file of the segment is missing: a read of records in it fails, and declares them as lost. */
   noteMissing(id: number): void {
     if ((this.#segments.get(id)?.live ?? 0) > 0) this.#missing.add(id);
   }
@@ -228,6 +228,14 @@ export class Segments {
   async close(): Promise<void> {
     await runEvery([...this.#segments.values()].map((segment) => () => closeFile(segment)));
   }
+}
+
+/** The index, or its copy, describes segments, and the folder holds none. */
+export function logIsMissing(folder: string): BrokerError {
+  return new BrokerError(
+    'corrupt',
+    `every file of the log is missing in ${folder}. Nothing was changed; put the files back, or restore the whole data folder from a copy`,
+  );
 }
 
 function missing(id: number): BrokerError {

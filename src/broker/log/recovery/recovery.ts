@@ -7,7 +7,7 @@ import { BrokerError } from '../../errors.ts';
 import { decodeSegmentHead, SEGMENT_HEAD_BYTES, type LogPosition } from '../format/batch-codec.ts';
 import type { LogFile, LogFiles } from '../disk/log-files.ts';
 import type { OpenSegment } from '../disk/log-writer.ts';
-import { listSegments, type Segments } from '../disk/segments.ts';
+import { listSegments, logIsMissing, type Segments } from '../disk/segments.ts';
 import { SegmentReplay, type ReplayEvents, type ReplayState } from './segment-replay.ts';
 import { readStarts, readUpTo, type SegmentStart } from './segment-start.ts';
 
@@ -43,8 +43,7 @@ export async function recoverLog(files: LogFiles, segments: Segments, options: R
   // Without a checkpoint it is not known whether the file was removed because nothing in it was alive.
   if (from === undefined && ids[0] !== undefined && ids[0] !== 1)
     throw new BrokerError('corrupt', 'segment 1 is missing');
-  if (known.length > 0 && ids.length === 0)
-    throw new BrokerError('corrupt', `every file of the log is missing in ${segments.folder}. Nothing was changed`);
+  if (known.length > 0 && ids.length === 0) throw logIsMissing(segments.folder);
   for (const id of known) if (id < begin && !ids.includes(id)) segments.noteMissing(id);
   // Dead segments that a crash kept from being removed: the next checkpoint removes them.
   for (const id of ids) if (id < begin && !known.includes(id)) segments.add(id, true);

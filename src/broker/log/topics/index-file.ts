@@ -2,7 +2,7 @@
 // puts a damaged index aside. lmdb trusts the heads of its file, so a file that is cut off or overwritten would end the
 // process by a signal, without a message.
 import { writeFileSync } from 'node:fs';
-import { access, open, rm, type FileHandle } from 'node:fs/promises';
+import { open, rm, stat, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isCode, type LogFiles } from '../disk/log-files.ts';
 
@@ -64,12 +64,26 @@ export function markDamaged(folder: string): void {
   }
 }
 
-export async function isMarkedDamaged(folder: string): Promise<boolean> {
+export function isMarkedDamaged(folder: string): Promise<boolean> {
+  return exists(join(folder, MARK)).catch(() => false);
+}
+
+/** @throws the system's error, if it is not known */
+export async function exists(path: string): Promise<boolean> {
+  return (await sizeOf(path)) !== undefined;
+}
+
+/** False: the file is missing or empty. @throws the system's error, if it is not known */
+export async function hasBytes(path: string): Promise<boolean> {
+  return ((await sizeOf(path)) ?? 0) > 0;
+}
+
+async function sizeOf(path: string): Promise<number | undefined> {
   try {
-    await access(join(folder, MARK));
-    return true;
-  } catch {
-    return false;
+    return (await stat(path)).size;
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return undefined;
+    throw error;
   }
 }
 
