@@ -1,7 +1,7 @@
 // The commands of an owner on a session: create, describe, list, update, remove, and read its history and runs.
 // Commands that make or end runs are in runs.ts.
 import { TTL_MS_MAX, type Broker, type TopicInfo } from '../broker/broker.ts';
-import { BrokerError } from '../broker/errors.ts';
+import { BrokerError, isBrokerError } from '../broker/errors.ts';
 import { encodePosition, type Position } from '../broker/position.ts';
 import { isoTime, type Clock } from '../base/clock.ts';
 import type { Attachments } from './attachments/attachments.ts';
@@ -36,6 +36,8 @@ export const SESSION_TTL_MAX_MS = 365 * 24 * 60 * 60 * 1000;
  *  write from it. */
 export const ENDLESS_TTL_MS = TTL_MS_MAX;
 
+/** Reads of one history page whose request named no position. Each but the last found that the epoch had changed. */
+const HISTORY_READS_MAX = 2;
 /** Tries of one update. Each of them lost against an update by somebody else. */
 const UPDATE_ATTEMPTS_MAX = 8;
 
@@ -248,12 +250,28 @@ export class Sessions {
     before: Position | undefined,
     branch?: string,
   ): Promise<HistoryPage & { epoch: string }> {
+    for (let read = 1; ; read += 1) {
+      try {
+        return await this.#readHistory(principal, ref, limit, before, branch);
+      } catch (error) {
+        // A read that finds damage begins another epoch of the chat. A position is of one epoch, so a request with one
+        // is not repeated.
+        if (before !== undefined || read >= HISTORY_READS_MAX || !isBrokerError(error, 'epoch-changed')) throw error;
+      }
+    }
+  }
+
+  async #readHistory(
+    principal: Principal,
+    ref: SessionRef,
+    limit: number,
+    before: Position | undefined,
+    branch?: string,
+  ): Promise<HistoryPage & { epoch: string }> {
     const { loaded, log } = await this.#prefixOf(principal, ref);
     const tip = branch === undefined ? loaded.state.tip : await findBranch(this.#broker, ref, loaded, branch);
-    return {
-      ...(await readHistory(this.#broker, { ...log, tip: tip?.at, before: offsetIn(log, before) }, limit)),
-      epoch: log.epoch,
-    };
+    const request = { ...log, tip: tip?.at, before: offsetIn(log, before) };
+    return { ...(await readHistory(this.#broker, request, limit)), epoch: log.epoch };
   }
 
   /** A page of the runs' timelines. `before` as in `history`. @throws SessionError not-found */
