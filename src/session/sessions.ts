@@ -270,7 +270,7 @@ export class Sessions {
   ): Promise<HistoryPage & { epoch: string }> {
     const { loaded, log } = await this.#prefixOf(principal, ref);
     const tip = branch === undefined ? loaded.state.tip : await findBranch(this.#broker, ref, loaded, branch);
-    const request = { ...log, tip: tip?.at, before: offsetIn(log, before) };
+    const request = { ...log, tip: tip?.at, before: offsetIn(log, before), declaresLost: true };
     return { ...(await readHistory(this.#broker, request, limit)), epoch: log.epoch };
   }
 

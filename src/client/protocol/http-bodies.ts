@@ -66,11 +66,19 @@ export function parseSessionPage(body: unknown): SessionPage {
 
 export function parseHistoryPage(body: unknown): HistoryPage {
   const fields = fieldsOf(body);
-  const { position } = fields;
+  const { position, before } = fields;
+  const lost = fields['lost'] === undefined ? [] : listOf(fields, 'lost').map(checkLostPart);
   return {
     messages: listOf(fields, 'messages').map(checkHistoryMessage),
     ...(typeof position === 'string' ? { position } : {}),
+    ...(typeof before === 'string' ? { before } : {}),
+    ...(lost.length === 0 ? {} : { lost }),
   };
+}
+
+function checkLostPart(item: unknown): { from: string; to: string } {
+  const fields = fieldsOf(item);
+  return { from: textOf(fields, 'from'), to: textOf(fields, 'to') };
 }
 
 export function parseAgents(body: unknown): AgentList {

@@ -194,4 +194,9 @@ export interface HistoryMessage {
 export interface HistoryPage {
   readonly messages: readonly HistoryMessage[];
   readonly position?: string;
+  /** Requests the next older page; absent on the oldest page. */
+  readonly before?: string;
+  /** The first and the last position of each lost part, also before the first and behind the last message of the
+   *  chat. Absent without any. */
+  readonly lost?: readonly { readonly from: string; readonly to: string }[];
 }

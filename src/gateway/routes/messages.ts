@@ -53,7 +53,7 @@ const messageSchema = Type.Object({
 });
 
 /** `before` requests the next older page; absent on the oldest page. `lost`: the first and the last position of each
- *  lost part between the messages; absent without any. */
+ *  lost part, each on one page; absent without any. */
 const historySchema = Type.Unsafe<PageBody>(
   Type.Object({
     messages: Type.Array(messageSchema),

@@ -4,19 +4,14 @@
 import type { Broker, LogItem } from '../../broker/broker.ts';
 import { readBranchNode, type BranchNode } from '../commands/branch-links.ts';
 import { readableEvent, isTerminal } from '../events/chat-event.ts';
-import { MAJORS_AT_ONCE, majorBatches, readMajors, type LogPrefix } from './major-records.ts';
+import type { LostParts } from './lost-parts.ts';
+import { MAJORS_AT_ONCE, majorBatches, readMajors, type LogPrefix, type LogRange } from './major-records.ts';
 import { batchChars } from '../events/paced-read.ts';
 
 /** Major records of a prompt and its run: the prompt, and the run's queuing, start and end. More after a takeover or a
  *  Stop. */
 const MAJORS_A_TURN = 4;
 const MAJORS_AT_ONCE_MIN = 16;
-
-/** Records from `from` up to, not including, `to`. */
-export interface LogRange {
-  readonly from: number;
-  readonly to: number;
-}
 
 /** The result of one backward read: all major records from `low` to `high`. */
 interface Seen {
@@ -39,12 +34,21 @@ export class BranchReader {
   readonly #joined = new Set<number>();
   readonly #charsMax: number;
   #chars = 0;
+  readonly #lostParts: LostParts;
 
   /** `from`: the offset to begin at, or any after it. `wanted`: messages that are likely to be read, so that a page
    *  of a few does not read what holds hundreds. `charsMax`: UTF-16 code units of records after which it reads no
-   *  further back than to the next prompt. */
-  constructor(broker: Broker, log: LogPrefix, from: number | undefined, wanted: number, charsMax: number) {
+   *  further back than to the next prompt. `lostParts`: receives each backward read. */
+  constructor(
+    broker: Broker,
+    log: LogPrefix,
+    from: number | undefined,
+    wanted: number,
+    charsMax: number,
+    lostParts: LostParts,
+  ) {
     this.#broker = broker;
+    this.#lostParts = lostParts;
     this.#log = log;
     this.#at = from;
     this.#charsMax = charsMax;
@@ -121,7 +125,9 @@ export class BranchReader {
     this.#chars += batchChars(batch);
     batch.items.forEach((item) => this.#noteEnd(item));
     const nodes = batch.items.map(readBranchNode).filter((node) => node !== undefined);
-    return { low: batch.end ? 0 : batch.next + 1, high: offset, nodes };
+    const low = batch.end ? 0 : batch.next + 1;
+    this.#lostParts.noteRead({ from: low, to: offset + 1 }, batch.items);
+    return { low, high: offset, nodes };
   }
 
   #noteEnd(item: LogItem): void {

@@ -6,8 +6,9 @@
 import type { Broker, LogItem } from '../../broker/broker.ts';
 import { BrokerError } from '../../broker/errors.ts';
 import type { BranchNode } from '../commands/branch-links.ts';
-import { BranchReader, type LogRange } from './branch-reader.ts';
-import type { LogPrefix } from './major-records.ts';
+import { BranchReader } from './branch-reader.ts';
+import { LostParts } from './lost-parts.ts';
+import type { LogPrefix, LogRange } from './major-records.ts';
 import { pacedRead } from '../events/paced-read.ts';
 import { Transcript, type LostRange, type TranscriptEntry, type TranscriptMessage } from './transcript.ts';
 
@@ -22,7 +23,8 @@ export interface HistoryPage {
   readonly through: number;
   /** Where the next older page ends; undefined on the oldest. */
   readonly before: number | undefined;
-  /** The lost records between the messages of the page. */
+  /** The lost parts from the page's oldest message up to the page after it; on the oldest page from the beginning of
+   *  the chat, on the newest up to `through`. So each lost part is on exactly one page. Empty unless requested. */
   readonly lost: readonly LostRange[];
 }
 
@@ -33,13 +35,16 @@ export interface HistoryRequest extends LogPrefix {
   /** Only messages before this offset are returned: that of an earlier page's oldest message, or of a worker's own
    *  run. */
   readonly before?: number | undefined;
+  /** The page names its lost parts. That costs reads where the branch skips records of other branches. */
+  readonly declaresLost?: boolean;
 }
 
 /** At most `limit` messages and about PAGE_CHARS_MAX code units, and at least one message where there is one.
  *  @throws BrokerError epoch-changed, corrupt */
 export async function readHistory(broker: Broker, log: HistoryRequest, limit: number): Promise<HistoryPage> {
   const { tip, before, next } = log;
-  const reader = new BranchReader(broker, log, before ?? tip, limit, PAGE_CHARS_MAX);
+  const lostParts = new LostParts(broker, log);
+  const reader = new BranchReader(broker, log, before ?? tip, limit, PAGE_CHARS_MAX, lostParts);
   if (before === undefined && tip !== undefined) await reader.readHead();
   let path: readonly BranchNode[] = [];
   let page: FoldedPath = { path, messages: [], lost: [] };
@@ -51,11 +56,13 @@ export async function readHistory(broker: Broker, log: HistoryRequest, limit: nu
   }
   const kept = entries.slice(-limit);
   const hasOlder = entries.length > kept.length || page.path.length < path.length || !reader.isDone;
+  const olderBefore = hasOlder ? kept[0]?.offset : undefined;
+  lostParts.noteFound(page.lost);
   return {
     messages: kept.map((one) => one.message),
     through: next - 1,
-    before: hasOlder ? kept[0]?.offset : undefined,
-    lost: page.lost,
+    before: olderBefore,
+    lost: log.declaresLost === true ? await lostParts.within({ from: olderBefore ?? 0, to: before ?? next }) : [],
   };
 }
 

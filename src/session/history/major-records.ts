@@ -14,6 +14,12 @@ export interface LogPrefix {
   readonly next: number;
 }
 
+/** Records from `from` up to, not including, `to`. */
+export interface LogRange {
+  readonly from: number;
+  readonly to: number;
+}
+
 export type Direction = 'forward' | 'backward';
 
 /** The first of `majorBatches`. @throws BrokerError epoch-changed */
