@@ -35,23 +35,20 @@ for i, name in ipairs(order) do
   classes[name] = {name = name, since = n[1], passed = n[2], resting = n[3], root = root, nodes = {}, flows = own .. ':f:' .. name}
 end
 
-local function ready_of(c, inner)
-  local key = inner.ready_key
-  if not key then
-    key = own .. ':w:' .. c.name .. ':' .. inner.id
-    inner.ready_key = key
+-- Returns the function that gives a flow's key of this kind. The flow keeps the name: a script reads it many times.
+local function keys_of(kind)
+  local field = 'key_' .. kind
+  return function(c, inner)
+    local key = inner[field]
+    if not key then
+      key = own .. ':' .. kind .. ':' .. c.name .. ':' .. inner.id
+      inner[field] = key
+    end
+    return key
   end
-  return key
 end
 
-local function resting_of(c, inner)
-  local key = inner.resting_key
-  if not key then
-    key = own .. ':r:' .. c.name .. ':' .. inner.id
-    inner.resting_key = key
-  end
-  return key
-end
+local ready_of, resting_of = keys_of('w'), keys_of('r')
 
 local function member_of(s)
   return string.format('%016d', s.turn) .. s.id
