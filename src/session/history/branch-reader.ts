@@ -34,18 +34,18 @@ export class BranchReader {
   readonly #joined = new Set<number>();
   readonly #charsMax: number;
   #chars = 0;
-  readonly #lostParts: LostParts;
+  readonly #lostParts: LostParts | undefined;
 
   /** `from`: the offset to begin at, or any after it. `wanted`: messages that are likely to be read, so that a page
    *  of a few does not read what holds hundreds. `charsMax`: UTF-16 code units of records after which it reads no
-   *  further back than to the next prompt. `lostParts`: receives each backward read. */
+   *  further back than to the next prompt. `lostParts`: receives each backward read, which parses its records again. */
   constructor(
     broker: Broker,
     log: LogPrefix,
     from: number | undefined,
     wanted: number,
     charsMax: number,
-    lostParts: LostParts,
+    lostParts?: LostParts,
   ) {
     this.#broker = broker;
     this.#lostParts = lostParts;
@@ -126,7 +126,7 @@ export class BranchReader {
     batch.items.forEach((item) => this.#noteEnd(item));
     const nodes = batch.items.map(readBranchNode).filter((node) => node !== undefined);
     const low = batch.end ? 0 : batch.next + 1;
-    this.#lostParts.noteRead({ from: low, to: offset + 1 }, batch.items);
+    this.#lostParts?.noteRead({ from: low, to: offset + 1 }, batch.items);
     return { low, high: offset, nodes };
   }
 

@@ -43,7 +43,7 @@ export interface HistoryRequest extends LogPrefix {
  *  @throws BrokerError epoch-changed, corrupt */
 export async function readHistory(broker: Broker, log: HistoryRequest, limit: number): Promise<HistoryPage> {
   const { tip, before, next } = log;
-  const lostParts = new LostParts(broker, log);
+  const lostParts = log.declaresLost === true ? new LostParts(broker, log) : undefined;
   const reader = new BranchReader(broker, log, before ?? tip, limit, PAGE_CHARS_MAX, lostParts);
   if (before === undefined && tip !== undefined) await reader.readHead();
   let path: readonly BranchNode[] = [];
@@ -57,12 +57,12 @@ export async function readHistory(broker: Broker, log: HistoryRequest, limit: nu
   const kept = entries.slice(-limit);
   const hasOlder = entries.length > kept.length || page.path.length < path.length || !reader.isDone;
   const olderBefore = hasOlder ? kept[0]?.offset : undefined;
-  lostParts.noteFound(page.lost);
+  lostParts?.noteFound(page.lost);
   return {
     messages: kept.map((one) => one.message),
     through: next - 1,
     before: olderBefore,
-    lost: log.declaresLost === true ? await lostParts.within({ from: olderBefore ?? 0, to: before ?? next }) : [],
+    lost: (await lostParts?.within({ from: olderBefore ?? 0, to: before ?? next })) ?? [],
   };
 }
 
