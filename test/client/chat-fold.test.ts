@@ -209,4 +209,11 @@ describe('a lost part of the chat', () => {
     });
     expect(parseChatEvent({ id: 'e.9', event: 'lost', data: { from: 4 } })).toBeUndefined();
   });
+
+  it('has the id of the answer of a queued run where the server gives it', () => {
+    const data = { runId: 'r', messageId: 'p', answerId: 'a' };
+    expect(parseChatEvent({ id: 'e.1', event: 'run.queued', data })).toEqual({ type: 'run.queued', ...data });
+    const old = { runId: 'r', messageId: 'p' };
+    expect(parseChatEvent({ id: 'e.1', event: 'run.queued', data: old })).toEqual({ type: 'run.queued', ...old });
+  });
 });

@@ -120,7 +120,7 @@ export class ScriptedChat {
     const known = this.#posted.get(answerId);
     if (known !== undefined) return known.receipt;
     const runId = `run-${answerId}`;
-    this.append('run.queued', { runId, messageId, agent: 'default', model: 'm', regenerates: true });
+    this.append('run.queued', { runId, messageId, answerId, agent: 'default', model: 'm', regenerates: true });
     const receipt = { messageId, answerId, runId, position: this.position, queued: 0 };
     this.#posted.set(answerId, { content: '', receipt });
     return receipt;

@@ -93,7 +93,14 @@ function parseRunEvent(type: string, runId: string, fields: Fields): ChatEvent |
       return { type, runId };
     case 'run.queued':
       if (typeof messageId !== 'string') return undefined;
-      return { type, runId, messageId, ...pickText(fields, 'agent'), ...pickText(fields, 'model') };
+      return {
+        type,
+        runId,
+        messageId,
+        ...pickText(fields, 'answerId'),
+        ...pickText(fields, 'agent'),
+        ...pickText(fields, 'model'),
+      };
     case 'run.started':
       if (typeof messageId !== 'string') return undefined;
       return { type, runId, messageId, attempt: isCount(attempt) ? attempt : 1, ...pickText(fields, 'model') };

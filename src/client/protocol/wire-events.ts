@@ -52,6 +52,8 @@ export type ChatEvent =
       readonly type: 'run.queued';
       readonly runId: string;
       readonly messageId: string;
+      /** The id that the answer will have. Absent in chats of server version 0.1. */
+      readonly answerId?: string;
       readonly agent?: string;
       readonly model?: string;
     }

@@ -103,7 +103,6 @@ export interface EventContext {
   /** With `message.created`. */
   readonly runId?: string;
   /** With `run.queued`. */
-  readonly answerId?: string;
   readonly trace?: string;
   /** With `branch.selected`. */
   readonly tip?: BranchTip;
@@ -181,8 +180,7 @@ function remember(
 }
 
 function queuedRun(event: Extract<ChatEvent, { type: 'run.queued' }>, context: EventContext): RunInfo {
-  const { runId, messageId, agent, model, priority } = event;
-  const answerId = context.answerId ?? runId;
+  const { runId, messageId, answerId = runId, agent, model, priority } = event;
   const trace = context.trace === undefined ? {} : { trace: context.trace };
   const times = { queued: event.createdAt, started: null, cancelling: null };
   const run = {

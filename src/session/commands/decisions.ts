@@ -17,7 +17,7 @@ import { SessionError } from '../errors.ts';
 
 export interface Draft {
   readonly event: ChatEvent;
-  /** The input of the fold besides the public event; stored in the record's hidden part. */
+  /** The input of the fold besides the public event. Not stored. */
   readonly context?: Omit<EventContext, 'offset'>;
   /** Further hidden fields. */
   readonly hidden?: JsonObject;
@@ -83,8 +83,8 @@ export function decideSend(state: CommandState, command: SendCommand, timeOf: Ti
       hidden: links,
     },
     {
-      event: { type: 'run.queued', runId, messageId, agent, model, priority, createdAt },
-      context: { answerId, ...(trace === undefined ? {} : { trace }) },
+      event: { type: 'run.queued', runId, messageId, answerId, agent, model, priority, createdAt },
+      ...(trace === undefined ? {} : { context: { trace } }),
     },
   ];
   return foldDrafts(state, drafts);
@@ -160,12 +160,12 @@ export interface RegenerateCommand extends Pick<
 export function decideRegenerate(state: CommandState, command: RegenerateCommand, timeOf: TimeOfRun): Decision {
   const { messageId, runId, agent, model, priority, bodyHash, answerId, promptAt, onBusy, createdAt, trace } = command;
   if (onBusy !== 'interrupt' && state.runs.some((run) => run.messageId === messageId)) throw new SessionError('busy');
-  const event = { type: 'run.queued', runId, messageId, agent, model, priority, createdAt, regenerates: true } as const;
+  const queued = { type: 'run.queued', runId, messageId, answerId, agent, model, priority, createdAt } as const;
   return foldDrafts(state, [
     ...makeRoom(state, command, timeOf),
     {
-      event,
-      context: { answerId, bodyHash, ...(trace === undefined ? {} : { trace }) },
+      event: { ...queued, regenerates: true },
+      context: { bodyHash, ...(trace === undefined ? {} : { trace }) },
       hidden: encodeRunLink(promptAt),
     },
   ]);

@@ -72,6 +72,8 @@ export interface RunQueued {
   readonly runId: string;
   /** Of the prompt. */
   readonly messageId: string;
+  /** The id of the answer, which `run.started` names again. Absent in records of version 0.1. */
+  readonly answerId?: string;
   readonly agent: string;
   readonly model: string;
   readonly priority: RunPriority;
