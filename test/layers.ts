@@ -81,6 +81,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'gateway/gateway-parts.ts': '@core stream @gateway-base @gateway-edge gateway/watch gateway',
   'gateway/ws': '@core stream wires @gateway-base @gateway-edge gateway',
   'gateway/routes': '@core stream wires @gateway-base @gateway-edge gateway gateway/ws',
+  'gateway/mounts': 'base @gateway-base @gateway-edge',
   'gateway/attachments': '@core @gateway-base @gateway-edge',
   'gateway/admin': '@core @gateway-base @gateway-edge',
   'gateway/health-app.ts': 'base broker @gateway-base @gateway-edge gateway/routes',

@@ -56,6 +56,8 @@ export interface GatewayConfig {
   /** Addresses or CIDR ranges of proxies whose X-Forwarded-* headers are trusted. Empty: none. */
   readonly trustedProxies: readonly string[];
   readonly bodyBytesMax: number;
+  /** Of a request to a wire of another protocol. */
+  readonly wireBodyBytesMax: number;
   /** Bytes of one attachment, and of the attachments of one chat. */
   readonly attachmentBytesMax: number;
   readonly sessionAttachmentBytesMax: number;
@@ -118,6 +120,8 @@ export const DEFAULT_AGENT = 'default';
 export const LOOPBACK_HOSTS: readonly string[] = ['127.0.0.1', 'localhost', '[::1]'];
 /** A prompt and its frame must fit one log record of 1 MiB. */
 export const BODY_BYTES_MAX = 512 * 1024;
+/** Clients of some wires send the whole conversation with each prompt; the gateway reads the last message of it. */
+export const WIRE_BODY_BYTES_MAX = 4 * 1024 * 1024;
 /** About a hundredth of a second of work each second. */
 export const PARSE_BYTES_PER_SECOND = 4 * 1024 * 1024;
 /** 64 bodies of BODY_BYTES_MAX, as many as a web page sends at once. */
@@ -182,6 +186,7 @@ const DEFAULTS: Omit<GatewayConfig, 'auth'> = {
   publicUrl: undefined,
   trustedProxies: [],
   bodyBytesMax: BODY_BYTES_MAX,
+  wireBodyBytesMax: WIRE_BODY_BYTES_MAX,
   attachmentBytesMax: ATTACHMENT_BYTES_MAX,
   sessionAttachmentBytesMax: SESSION_ATTACHMENT_BYTES_MAX,
   parseBytesPerSecond: PARSE_BYTES_PER_SECOND,

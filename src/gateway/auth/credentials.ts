@@ -1,6 +1,6 @@
-// Finds the identity of a request by its credentials: a bearer token on every route, a ticket on streams and sockets,
-// the cookie of an earlier ticket on streams. A token anywhere in a URL is refused, because logs and histories keep
-// URLs. [PROTOCOL §2]
+// Finds the identity of a request by its credentials: a bearer token on every route, the same token as `x-api-key` on
+// wires whose clients send it there, a ticket on streams and sockets, the cookie of an earlier ticket on streams. A
+// token anywhere in a URL is refused, because logs and histories keep URLs. [PROTOCOL §2]
 import type { FastifyRequest } from 'fastify';
 import type { Clock } from '../../base/clock.ts';
 import { GatewayError, isGatewayError } from '../gateway-error.ts';
@@ -82,11 +82,17 @@ export class Credentials {
   async #ofHeader(request: FastifyRequest): Promise<Identity | undefined> {
     refuseTokenInUrl(request.query);
     const { authorization } = request.headers;
-    if (authorization === undefined) return undefined;
+    if (authorization === undefined) return this.#ofApiKey(request);
     const token = /^bearer +([^\s]+) *$/i.exec(authorization)?.[1];
     if (token === undefined)
       throw new GatewayError('unauthenticated', { message: 'the Authorization header is not a bearer token' });
     return this.#tokens.verify(token);
+  }
+
+  async #ofApiKey({ headers, routeOptions }: FastifyRequest): Promise<Identity | undefined> {
+    const key = headers['x-api-key'];
+    if (routeOptions.config.acceptsApiKey !== true || typeof key !== 'string') return undefined;
+    return this.#tokens.verify(key);
   }
 }
 

@@ -21,6 +21,29 @@ export interface EdgeGuardDeps {
 /** How long browsers cache the answer to a preflight, in seconds. */
 const PREFLIGHT_MAX_AGE_S = 600;
 
+/** Request headers of Durable Streams. */
+const STREAM_REQUEST_HEADERS =
+  'stream-closed, stream-expires-at, stream-fork-offset, stream-forked-from, stream-seq, stream-ttl, ' +
+  'producer-epoch, producer-id, producer-seq';
+
+/** Response headers of Durable Streams. */
+const STREAM_RESPONSE_HEADERS =
+  'stream-closed, stream-cursor, stream-expires-at, stream-next-offset, stream-sse-data-encoding, stream-ttl, ' +
+  'stream-up-to-date, producer-epoch, producer-expected-seq, producer-received-seq, producer-seq';
+
+/** What a page may send: the headers of the native protocol, and those that the stock clients of the wires send. A
+ *  wildcard would not cover `authorization`. */
+const ALLOWED_HEADERS =
+  'authorization, content-type, content-disposition, content-digest, if-none-match, if-range, last-event-id, range, ' +
+  'idempotency-key, x-session-id, x-api-key, openai-beta, openai-organization, openai-project, x-stainless-arch, ' +
+  'x-stainless-helper-method, x-stainless-lang, x-stainless-os, x-stainless-package-version, x-stainless-retry-count, ' +
+  'x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout, a2a-version, a2a-extensions, ' +
+  `mcp-protocol-version, mcp-session-id, ${STREAM_REQUEST_HEADERS}`;
+
+const EXPOSED_HEADERS =
+  'retry-after, x-request-id, x-run-id, x-session-id, x-start-position, x-holdline-code, etag, location, ' +
+  `content-location, content-range, content-disposition, ${STREAM_RESPONSE_HEADERS}`;
+
 export function guardEdge(app: HttpApp, { config, credentials, readiness, lastRequests }: EdgeGuardDeps): void {
   app.decorateRequest('identity', null);
   app.addHook('onRequest', async (request, reply) => {
@@ -74,10 +97,7 @@ function checkOrigin(request: FastifyRequest, reply: FastifyReply, origins: read
       // For the cookie with which an EventSource reconnects. Browsers attach no other route's credentials by
       // themselves.
       .header('access-control-allow-credentials', 'true')
-      .header(
-        'access-control-expose-headers',
-        'retry-after, x-request-id, x-run-id, x-start-position, etag, content-range, content-disposition',
-      );
+      .header('access-control-expose-headers', EXPOSED_HEADERS);
     return true;
   }
   return host !== undefined && /^https?:\/\/(.+)$/.exec(origin)?.[1] === host.toLowerCase();
@@ -97,8 +117,7 @@ function answerPreflight(reply: FastifyReply, isAllowed: boolean): FastifyReply 
     .code(204)
     .headers({
       'access-control-allow-methods': 'GET, POST, PUT, PATCH, DELETE',
-      'access-control-allow-headers':
-        'authorization, content-type, content-disposition, content-digest, if-none-match, if-range, last-event-id, range',
+      'access-control-allow-headers': ALLOWED_HEADERS,
       'access-control-max-age': String(PREFLIGHT_MAX_AGE_S),
     })
     .send();

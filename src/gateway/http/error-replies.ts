@@ -13,13 +13,20 @@ import type { UploadsUnderWay } from './upload-body.ts';
 import { SECURITY_HEADERS } from './security-headers.ts';
 
 export function replyError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const { status, error: body } = beginErrorReply(error, request, reply);
+  return reply.code(status).type('application/json; charset=utf-8').send({ error: body });
+}
+
+/** Maps the error, logs a defect, and sets the headers that an error reply has on every wire. The caller sends the
+ *  status and the body in the shape of its wire. */
+export function beginErrorReply(error: unknown, request: FastifyRequest, reply: FastifyReply): MappedError {
   const mapped = mapError(fromFastify(error, request.routeOptions.bodyLimit));
   if (isClientGone(error) && request.raw.socket.destroyed)
     request.log.debug({ err: error, route: request.routeOptions.url }, 'the client went away');
   else if (mapped.isDefect) request.log.error({ err: error, route: request.routeOptions.url }, 'request failed');
   if (mapped.retryAfterMs !== undefined) reply.header('retry-after', retryAfterSeconds(mapped));
   if (mapped.status === 401) reply.header('www-authenticate', 'Bearer');
-  return reply.code(mapped.status).type('application/json; charset=utf-8').send({ error: mapped.error });
+  return mapped;
 }
 
 function retryAfterSeconds({ retryAfterMs }: MappedError): string {

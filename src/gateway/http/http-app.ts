@@ -26,6 +26,8 @@ declare module 'fastify' {
     access?: RouteAccess;
     /** The connection ends after the answer. */
     isLast?: boolean;
+    /** The token may be in the header `x-api-key`, where the clients of this wire put it. */
+    acceptsApiKey?: boolean;
   }
   interface FastifyRequest {
     /** Null unless the route's access is `chat` or `admin`. */

@@ -5,19 +5,24 @@ import type { FastifyRequest, FastifySchemaCompiler } from 'fastify';
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { GatewayError } from '../gateway-error.ts';
-import { boundError } from '../json/json-bounds.ts';
+import { boundError, JSON_VALUES_MAX } from '../json/json-bounds.ts';
 import { decodeUtf8, isFields, parseJson } from '../json/parse-json.ts';
 import type { ParseBudget } from '../limits/parse-budget.ts';
 
 /** @throws GatewayError too-many, too-large, json-too-deep, invalid-json */
-export function parseBody(request: FastifyRequest, bytes: Buffer, budget: ParseBudget): unknown {
+export function parseBody(
+  request: FastifyRequest,
+  bytes: Buffer,
+  budget: ParseBudget,
+  valuesMax = JSON_VALUES_MAX,
+): unknown {
   // A route whose fields are all optional also takes an empty body.
   if (bytes.length === 0) return {};
   if (request.identity !== null) budget.spend(request.identity.principal, bytes.length);
   const text = decodeUtf8(bytes);
-  const parsed = text === undefined ? undefined : parseJson(text);
+  const parsed = text === undefined ? undefined : parseJson(text, valuesMax);
   if (parsed === undefined)
-    throw (text === undefined ? undefined : boundError(text)) ?? new GatewayError('invalid-json');
+    throw (text === undefined ? undefined : boundError(text, valuesMax)) ?? new GatewayError('invalid-json');
   return parsed.value;
 }
 

@@ -11,12 +11,12 @@ export const JSON_DEPTH_MAX = 64;
 export const JSON_VALUES_MAX = 10_000;
 
 /** The error for the sender of a text that exceeds a bound; undefined for a text within both. */
-export function boundError(text: string): GatewayError | undefined {
-  switch (boundExceeded(text)) {
+export function boundError(text: string, valuesMax = JSON_VALUES_MAX): GatewayError | undefined {
+  switch (boundExceeded(text, valuesMax)) {
     case 'depth':
       return new GatewayError('json-too-deep', { message: `JSON of more than ${JSON_DEPTH_MAX} levels is not read` });
     case 'values':
-      return new GatewayError('too-large', { message: `JSON of more than ${JSON_VALUES_MAX} values is not read` });
+      return new GatewayError('too-large', { message: `JSON of more than ${valuesMax} values is not read` });
     case undefined:
       return undefined;
   }
@@ -25,7 +25,7 @@ export function boundError(text: string): GatewayError | undefined {
 export type JsonBound = 'depth' | 'values';
 
 /** The bound that the text exceeds; undefined for a text within both. */
-export function boundExceeded(text: string): JsonBound | undefined {
+export function boundExceeded(text: string, valuesMax = JSON_VALUES_MAX): JsonBound | undefined {
   let values = 1;
   let depth = 0;
   for (let i = 0; i < text.length; i += 1) {
@@ -48,7 +48,7 @@ export function boundExceeded(text: string): JsonBound | undefined {
         break;
       default:
     }
-    if (values > JSON_VALUES_MAX) return 'values';
+    if (values > valuesMax) return 'values';
   }
   return undefined;
 }

@@ -1,11 +1,11 @@
 // Parses JSON from outside: HTTP bodies, WebSocket frames and token claims. It accepts UTF-8 only, refuses names that
 // set a prototype, and keeps to the bounds of `json-bounds.ts`, so that recursive encoders can walk the result.
 import sjson from 'secure-json-parse';
-import { boundExceeded } from './json-bounds.ts';
+import { boundExceeded, JSON_VALUES_MAX } from './json-bounds.ts';
 
 /** Undefined when the text is not JSON, exceeds a bound, or names a prototype. */
-export function parseJson(text: string): { readonly value: unknown } | undefined {
-  if (boundExceeded(text) !== undefined) return undefined;
+export function parseJson(text: string, valuesMax = JSON_VALUES_MAX): { readonly value: unknown } | undefined {
+  if (boundExceeded(text, valuesMax) !== undefined) return undefined;
   try {
     return { value: sjson.parse(text, undefined, { protoAction: 'error', constructorAction: 'error' }) as unknown };
   } catch (error) {
