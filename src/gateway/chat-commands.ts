@@ -12,6 +12,7 @@ import { sessionAttributes, traced, type SpanOptions, type WorkSpan } from '../b
 import { grantPriority, requireWrite, type Identity } from './auth/identity.ts';
 import type { CancelWatch } from './watch/cancel-watch.ts';
 import type { GatewayConfig } from './gateway-config.ts';
+import { GatewayError } from './gateway-error.ts';
 import { modelFor } from './known-agents.ts';
 import type { PageReads } from './http/page-reads.ts';
 import type { Readiness } from './readiness.ts';
@@ -57,7 +58,7 @@ export class ChatCommands {
     const { runs, reads, clock } = this.#deps;
     return traced('holdline.send', this.#sendSpan(ref, parent, attributes), clock, async (span) => {
       const traceable = withTrace(prompt, span);
-      const sent = await (prompt.replaces === undefined
+      const sent = await (prompt.replaces === undefined && prompt.after === undefined
         ? runs.send(identity.principal, ref, traceable)
         : reads.inTurn(identity.principal, () => runs.send(identity.principal, ref, traceable)));
       noteSent(span, sent);
@@ -163,9 +164,11 @@ export class ChatCommands {
 
   #prompt(
     identity: Identity,
-    { messageId, content, model = '', agent: named, priority, onBusy, replaces }: SentBody,
+    { messageId, content, model = '', agent: named, priority, onBusy, replaces, after }: SentBody,
     uploads: readonly string[],
   ): Prompt {
+    if (replaces !== undefined && after !== undefined)
+      throw new GatewayError('invalid-request', { message: 'a prompt has replaces or after, not both' });
     const { defaultAgent, agents } = this.#deps.config;
     const agent = named ?? defaultAgent;
     return {
@@ -177,6 +180,7 @@ export class ChatCommands {
       onBusy: onBusy ?? 'queue',
       uploads,
       ...(replaces === undefined ? {} : { replaces }),
+      ...(after === undefined ? {} : { after }),
     };
   }
 

@@ -21,7 +21,7 @@ import {
   type Decision,
   type SendCommand,
 } from './commands/decisions.ts';
-import { findPrompt, type FoundPrompt } from './history/find-branch-node.ts';
+import { findBranch, findPrompt, type FoundPrompt } from './history/find-branch-node.ts';
 import { loadOwned, requireOwner, requireOwnerInEpoch } from './require-owner.ts';
 import { endRun, readRun } from './commands/run-ending.ts';
 import { SessionError } from './errors.ts';
@@ -52,6 +52,8 @@ export interface Prompt {
   readonly uploads?: readonly string[];
   /** The prompt that this one replaces on a new branch. Undefined: it follows the shown branch. */
   readonly replaces?: string;
+  /** The run that this prompt follows, also on another branch than the shown one. Never with `replaces`. */
+  readonly after?: string;
 }
 
 export interface SentPrompt {
@@ -79,6 +81,15 @@ export function sentNow(
 ): SentPrompt {
   const offset = state.recent.at(-1)?.offset ?? first;
   return { messageId, runId, position: { epoch, offset }, queued: state.runs.length - 1 };
+}
+
+type Place = Pick<SendCommand, 'replaces' | 'follows'>;
+
+/** The same text on another branch is another message. Without the later fields the hash is as in earlier versions. */
+function promptHash({ content, agent, model, replaces, after }: Prompt): string {
+  const body = [digestible(content), agent, model];
+  if (replaces !== undefined) body.push(replaces);
+  return bodyHashOf(after === undefined ? body : [...body, { after }]);
 }
 
 /** Nothing that a retry changes: the request has been delivered as often as a request may be. */
@@ -119,8 +130,8 @@ export class Runs {
 
   /** Stores exactly one message and one run per messageId, on however many nodes and however often it is sent. The
    *  first send creates the session.
-   *  @throws SessionError not-found, message-not-found, message-conflict, busy, queue-full, too-many-sessions,
-   *  too-many-runs, too-many-waiting, contended */
+   *  @throws SessionError not-found, message-not-found, run-not-found, message-conflict, busy, queue-full,
+   *  too-many-sessions, too-many-runs, too-many-waiting, contended */
   async send(principal: Principal, ref: SessionRef, prompt: Prompt): Promise<SentPrompt> {
     for (let attempt = 1; attempt <= SEND_ATTEMPTS_MAX; attempt += 1) {
       const sent = await this.#trySend(principal, ref, prompt);
@@ -132,17 +143,24 @@ export class Runs {
   /** Undefined if the chat changed in a way that needs other admissions. Nothing was stored then. */
   async #trySend(principal: Principal, ref: SessionRef, prompt: Prompt): Promise<SentPrompt | undefined> {
     const seen = await this.#log.load(ref);
-    const command = this.#sendCommand(
-      principal,
-      prompt,
-      prompt.replaces === undefined
-        ? undefined
-        : await findPrompt(this.#broker, ref, requireOwner(principal, seen), prompt.replaces),
-    );
+    const command = this.#sendCommand(principal, prompt, await this.#findPlace(principal, ref, seen, prompt));
     const admissions = await this.#enter(principal, ref, seen, command);
     return admitted(admissions, () =>
       this.#send(principal, ref, { command, uploads: prompt.uploads ?? [] }, seen, admissions),
     );
+  }
+
+  /** The place of a prompt that does not follow the shown branch. */
+  async #findPlace(
+    principal: Principal,
+    ref: SessionRef,
+    seen: LoadedState | undefined,
+    { replaces, after }: Prompt,
+  ): Promise<Place> {
+    if (replaces !== undefined)
+      return { replaces: await findPrompt(this.#broker, ref, requireOwner(principal, seen), replaces) };
+    if (after === undefined) return {};
+    return { follows: await findBranch(this.#broker, ref, requireOwner(principal, seen), after) };
   }
 
   /** Counts the prompt's run against the limits of its user, and the chat too if the prompt creates it. */
@@ -181,10 +199,11 @@ export class Runs {
     return this.#log.transact<SentPrompt | undefined>(
       ref,
       (loaded) => {
-        // The admissions, and the offset of the replaced prompt, are for the chat that was loaded first: a chat that
+        // The admissions, and the offset of a named prompt or run, are for the chat that was loaded first: a chat that
         // this prompt creates after a removal needs room of its own.
         const isSame = seen === undefined || loaded?.epoch === seen.epoch;
-        if (!isSame && (!isAsk || command.replaces !== undefined)) return { unchanged: undefined };
+        const hasPlace = command.replaces !== undefined || command.follows !== undefined;
+        if (!isSame && (!isAsk || hasPlace)) return { unchanged: undefined };
         const answer = (committed: Committed): SentPrompt => sentNow(committed, command);
         if (loaded === undefined)
           return {
@@ -317,23 +336,18 @@ export class Runs {
     }));
   }
 
-  #sendCommand(principal: Principal, prompt: Prompt, replaces: SendCommand['replaces']): SendCommand {
+  #sendCommand(principal: Principal, prompt: Prompt, place: Place): SendCommand {
     const { content, agent, model, priority, onBusy } = prompt;
     return {
       messageId: prompt.messageId ?? this.#newId(),
       content,
-      // The same text on another branch is another message. Without `replaces` the hash is as in earlier versions.
-      bodyHash: bodyHashOf(
-        replaces === undefined
-          ? [digestible(content), agent, model]
-          : [digestible(content), agent, model, replaces.messageId],
-      ),
+      bodyHash: promptHash(prompt),
       user: principal.user,
       agent,
       model,
       priority,
       onBusy,
-      ...(replaces === undefined ? {} : { replaces }),
+      ...place,
       createdAt: isoTime(this.#clock),
       runId: this.#newId(),
       answerId: this.#newId(),

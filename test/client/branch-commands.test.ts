@@ -51,6 +51,12 @@ describe('a prompt that replaces another', () => {
     ]);
   });
 
+  it('names the run that it follows where the program says so', async () => {
+    const { server, chat } = await openAnswered();
+    await chat.send('and', { after: 'run-1' });
+    expect(server.posts('/messages')[0]?.body).toMatchObject({ content: 'and', after: 'run-1' });
+  });
+
   it('is kept as unsent when it cannot be sent, and is not shown twice on another branch', async () => {
     const { server, chat } = await openAnswered();
     server.faults.status = { status: 403 };

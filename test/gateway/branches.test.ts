@@ -4,6 +4,7 @@
 import { describe, expect, it } from 'vitest';
 import { FakeRun } from '../support/gateway-fake-run.ts';
 import { startHarness, type Harness } from '../support/gateway-harness.ts';
+import { SseClient } from '../support/gateway-sse-client.ts';
 import { WsClient } from '../support/gateway-ws-client.ts';
 
 interface Sent {
@@ -93,6 +94,54 @@ describe('a prompt that replaces another', () => {
     expect(await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'x', replaces: 'nothing' })).toMatchObject(
       { status: 404, body: { error: { code: 'message-not-found' } } },
     );
+  });
+});
+
+describe('a prompt that follows a named run', () => {
+  it('continues the branch of that run, in one append, and is one message however often it is sent', async () => {
+    const h = await startHarness();
+    const old = await answered(h, 'hello', 'hi');
+    const newer = await answered(h, 'more', 'of it');
+    const body = { messageId: 'm', content: 'instead', after: old.runId };
+    const sent = await post(h, 'messages', body);
+    expect(await post(h, 'messages', body)).toEqual(sent);
+    await finish(h, sent.runId, 'so be it');
+    expect(await shown(h)).toEqual(['hello', 'hi', 'instead', 'so be it']);
+    expect(await shown(h, `?branch=${newer.runId}`)).toEqual(['hello', 'hi', 'more', 'of it']);
+    await answered(h, 'on', 'and on', { after: sent.runId });
+    const { port } = await h.listen();
+    const path = '/v1/sessions/s/events?until=idle';
+    const stream = await SseClient.open(port, path, { authorization: h.bearer('ann') });
+    const types = (await stream.events.ended()).map(({ event }) => event);
+    expect(types.filter((type) => type === 'branch.selected' || type === 'message.created')).toEqual([
+      ...['message.created', 'message.created'],
+      ...['branch.selected', 'message.created', 'message.created'],
+    ]);
+  });
+
+  it.each([
+    ['a run that is not there', { after: 'nothing' }, 404, 'run-not-found'],
+    ['another run in a repeated request', { messageId: 'q', after: 'first' }, 409, 'message-conflict'],
+    ['a prompt to replace as well', { after: 'first', replaces: 'q' }, 400, 'invalid-request'],
+    ['no text', { after: 7 }, 400, 'invalid-request'],
+  ])('is refused with %s, and stores nothing', async (_name, more, status, code) => {
+    const h = await startHarness();
+    const first = await answered(h, 'x', 'y', { messageId: 'q' });
+    const before = await h.commandLog.load({ tenant: 'default', sessionId: 's' });
+    const named = more.after === 'first' ? { ...more, after: first.runId } : more;
+    const answer = await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'x', ...named });
+    expect(answer).toMatchObject({ status, body: { error: { code } } });
+    expect(await h.commandLog.load({ tenant: 'default', sessionId: 's' })).toEqual(before);
+  });
+
+  it('is refused with a run of a chat that is not there, or of another user', async () => {
+    const h = await startHarness();
+    const { runId } = await answered(h, 'x', 'y');
+    for (const [path, user] of [
+      ['/v1/sessions/none/messages', 'ann'],
+      ['/v1/sessions/s/messages', 'bob'],
+    ] as const)
+      expect((await h.call('POST', path, user, { content: 'x', after: runId })).status).toBe(404);
   });
 });
 

@@ -36,6 +36,7 @@ const KINDS = [
   'withdraw',
   'regenerate',
   'replace',
+  'follow',
   'select',
   'select',
 ] as const;
@@ -60,6 +61,8 @@ const EDITED_FAR_AWAY: Step[] = [
 /** Enough prompts that their major records do not fit into one read. */
 const LONG_PAST = Math.ceil(MAJORS_AT_ONCE / 3) + 10;
 
+type RunPlace = Record<'replaces' | 'after', string>;
+
 /** The chat, and the tree that it should show. */
 class Tree {
   readonly rig = new ChatRig();
@@ -79,7 +82,8 @@ class Tree {
     const prompt = this.prompts[next.which % this.prompts.length];
     const answer = this.answers[next.which % this.answers.length];
     if (prompt === undefined || answer === undefined) return;
-    if (next.kind === 'replace') return this.#send(prompt);
+    if (next.kind === 'replace') return this.#send({ replaces: prompt.id }, { run: prompt.after });
+    if (next.kind === 'follow') return this.#send({ after: answer.runId }, { run: answer.runId });
     if (next.kind === 'select') {
       await rig.branches.select(rig.alice, rig.ref, answer.runId);
       this.#tip = answer.runId;
@@ -139,13 +143,10 @@ class Tree {
     );
   }
 
-  async #send(replaced?: Prompt): Promise<void> {
+  async #send(place: Partial<RunPlace> = {}, follows: { run: string | undefined } = { run: this.#tip }): Promise<void> {
     const content = this.#say('prompt');
-    const { messageId, runId } = await this.rig.prompt(
-      content,
-      replaced === undefined ? {} : { replaces: replaced.id },
-    );
-    const prompt = { id: messageId, content, after: replaced === undefined ? this.#tip : replaced.after };
+    const { messageId, runId } = await this.rig.prompt(content, place);
+    const prompt = { id: messageId, content, after: follows.run };
     this.prompts.push(prompt);
     this.#queue(runId, prompt, true);
   }

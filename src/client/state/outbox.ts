@@ -18,6 +18,8 @@ export interface Outgoing {
   readonly onBusy?: 'queue' | 'interrupt' | 'reject';
   /** The prompt that this one replaces, on a branch of its own. */
   readonly replaces?: string;
+  /** The run that this prompt follows, also on another branch than the shown one. Never with `replaces`. */
+  readonly after?: string;
 }
 
 export class Outbox {

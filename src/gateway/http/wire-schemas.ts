@@ -57,6 +57,7 @@ export const promptFields = {
   priority: Type.Optional(prioritySchema),
   onBusy: Type.Optional(onBusySchema),
   replaces: Type.Optional(Type.String({ maxLength: ID_CHARS_MAX })),
+  after: Type.Optional(runIdSchema),
 };
 
 export const promptSchema = Type.Object(promptFields);

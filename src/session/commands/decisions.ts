@@ -43,6 +43,9 @@ export interface SendCommand {
   readonly createdAt: string;
   /** The prompt that this one replaces. Undefined: it follows the shown branch. */
   readonly replaces?: { readonly messageId: string; readonly after: number | null };
+  /** The run that it follows, which is shown from then on. Undefined: the last run of the shown branch. Never with
+   *  `replaces`. */
+  readonly follows?: BranchTip;
   /** Fresh ids, used if the message is new. */
   readonly runId: string;
   readonly answerId: string;
@@ -71,12 +74,13 @@ export type TimeOfRun = (run: RunInfo) => string;
 
 /** @throws SessionError busy, queue-full */
 export function decideSend(state: CommandState, command: SendCommand, timeOf: TimeOfRun): Decision {
-  const { messageId, runId, agent, model, priority, user, content, createdAt, bodyHash, answerId, replaces, trace } =
-    command;
+  const { messageId, runId, agent, model, priority, user, content, createdAt, bodyHash, answerId, trace } = command;
+  const { replaces, follows } = command;
   const created = { type: 'message.created', messageId, role: 'user', content, createdAt, user } as const;
-  const links = encodePromptLink(replaces === undefined ? (state.tip?.at ?? null) : replaces.after);
+  const links = encodePromptLink(replaces === undefined ? ((follows ?? state.tip)?.at ?? null) : replaces.after);
   const drafts: Draft[] = [
     ...makeRoom(state, command, timeOf),
+    ...(follows === undefined ? [] : selectDrafts(state, follows, user)),
     {
       event: replaces === undefined ? created : { ...created, replaces: replaces.messageId },
       context: { bodyHash, runId },
@@ -192,11 +196,17 @@ export function decideWithdraw(state: CommandState, messageId: string, by: strin
 
 /** Undefined if that branch is shown already. */
 export function decideSelect(state: CommandState, tip: BranchTip, by: string): Decision | undefined {
-  if (state.tip?.runId === tip.runId) return undefined;
+  const drafts = selectDrafts(state, tip, by);
+  return drafts.length === 0 ? undefined : foldDrafts(state, drafts);
+}
+
+/** Empty if that branch is shown already. */
+function selectDrafts(state: CommandState, tip: BranchTip, by: string): Draft[] {
+  if (state.tip?.runId === tip.runId) return [];
   const isEnd = state.branches?.some(({ runId }) => runId === tip.runId) === true;
   const { runId, at } = tip;
   const context = { tip: isEnd ? { runId, at } : ({ runId, at, isInner: true } as const) };
-  return foldDrafts(state, [{ event: { type: 'branch.selected', runId, by }, context }]);
+  return [{ event: { type: 'branch.selected', runId, by }, context }];
 }
 
 /** The queued run of a prompt that no run has ever begun to answer. */
