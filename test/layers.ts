@@ -64,6 +64,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
 
   stream: 'base broker session/events',
   wires: 'broker session/events stream',
+  'wires/openai': 'broker session/events session/agent-limits.ts stream',
 
   'gateway/gateway-error.ts': 'session/agent-limits.ts',
   'gateway/error-map.ts': 'broker session/errors.ts gateway/gateway-error.ts',
@@ -82,11 +83,13 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'gateway/ws': '@core stream wires @gateway-base @gateway-edge gateway',
   'gateway/routes': '@core stream wires @gateway-base @gateway-edge gateway gateway/ws',
   'gateway/mounts': 'base @gateway-base @gateway-edge',
+  'gateway/mounts/openai':
+    '@core stream wires wires/openai @gateway-base @gateway-edge gateway gateway/routes gateway/mounts',
   'gateway/attachments': '@core @gateway-base @gateway-edge',
   'gateway/admin': '@core @gateway-base @gateway-edge',
   'gateway/health-app.ts': 'base broker @gateway-base @gateway-edge gateway/routes',
   'gateway/app.ts':
-    '@core @gateway-base @gateway-edge gateway/routes gateway/admin gateway/attachments gateway/gateway-parts.ts gateway/health-app.ts',
+    '@core @gateway-base @gateway-edge gateway/routes gateway/mounts/openai gateway/admin gateway/attachments gateway/gateway-parts.ts gateway/health-app.ts',
 
   'worker/agent-error.ts': '',
   'worker/provider.ts': 'session/**',

@@ -17,6 +17,7 @@ import { createHttpApp, installBodyParser, installErrorReplies, type HttpApp } f
 import type { Metrics, MetricSources } from './metrics.ts';
 import { cutUnreadAnswers } from './http/page-reads.ts';
 import { pausesRoutes } from './admin/pauses-routes.ts';
+import { mountOpenai } from './mounts/openai/openai-mount.ts';
 import { agentsRoutes } from './routes/agents.ts';
 import { attachmentsRoutes } from './attachments/attachments-routes.ts';
 import { branchesRoutes } from './routes/branches.ts';
@@ -118,6 +119,7 @@ async function addRoutes(app: HttpApp, parts: GatewayParts, demoFolder: string |
   ticketsRoutes(app, parts);
   eventsRoutes(app, parts);
   textRoutes(app, parts);
+  await mountOpenai(app, parts);
   pausesRoutes(app, parts);
   socketRoutes(app, parts);
   healthRoutes(app, parts);

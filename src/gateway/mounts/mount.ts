@@ -53,6 +53,8 @@ export async function mountWire(
       mount.addContentTypeParser('application/json', { parseAs: 'buffer' }, parse);
       mount.addHook('onRoute', (route) => {
         route.bodyLimit ??= config.wireBodyBytesMax;
+        // openapi.json documents the native protocol.
+        route.schema = { ...route.schema, hide: true };
         if (acceptsApiKey) route.config = { ...route.config, acceptsApiKey };
       });
       await addRoutes(mount);
