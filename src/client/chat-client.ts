@@ -64,6 +64,8 @@ export interface NewSession {
   readonly metadata?: unknown;
   /** The chat is removed this long after its last activity, in ms; absent: the server's default. */
   readonly ttlMs?: number;
+  /** False: the chat is in no list of chats. */
+  readonly isListed?: boolean;
 }
 
 export function createChatClient(options: ChatClientOptions): ChatClient {

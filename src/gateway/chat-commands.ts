@@ -14,6 +14,7 @@ import type { CancelWatch } from './watch/cancel-watch.ts';
 import type { GatewayConfig } from './gateway-config.ts';
 import { GatewayError } from './gateway-error.ts';
 import { modelFor } from './known-agents.ts';
+import { newSession } from './http/new-session.ts';
 import type { PageReads } from './http/page-reads.ts';
 import type { Readiness } from './readiness.ts';
 import type { SessionIds } from './http/session-ids.ts';
@@ -164,7 +165,7 @@ export class ChatCommands {
 
   #prompt(
     identity: Identity,
-    { messageId, content, model = '', agent: named, priority, onBusy, replaces, after }: SentBody,
+    { messageId, content, model = '', agent: named, priority, onBusy, replaces, after, ...details }: SentBody,
     uploads: readonly string[],
   ): Prompt {
     if (replaces !== undefined && after !== undefined)
@@ -179,6 +180,7 @@ export class ChatCommands {
       priority: grantPriority(identity, priority),
       onBusy: onBusy ?? 'queue',
       uploads,
+      session: newSession(details),
       ...(replaces === undefined ? {} : { replaces }),
       ...(after === undefined ? {} : { after }),
     };

@@ -19,13 +19,14 @@ import {
   findRepeat,
   foldDrafts,
   type Decision,
+  type Draft,
   type SendCommand,
 } from './commands/decisions.ts';
 import { findBranch, findPrompt, type FoundPrompt } from './history/find-branch-node.ts';
 import { loadOwned, requireOwner, requireOwnerInEpoch } from './require-owner.ts';
 import { endRun, readRun } from './commands/run-ending.ts';
 import { SessionError } from './errors.ts';
-import { SESSION_TTL_MS } from './sessions.ts';
+import { SESSION_TTL_MS, type NewSession } from './sessions.ts';
 import type { Principal, SessionRef } from './session-ref.ts';
 import { SteadyTime } from './commands/steady-time.ts';
 import { admitted, mustFit, type Admitted } from './stores/user-limit.ts';
@@ -54,6 +55,8 @@ export interface Prompt {
   readonly replaces?: string;
   /** The run that this prompt follows, also on another branch than the shown one. Never with `replaces`. */
   readonly after?: string;
+  /** Of the chat, if this prompt creates it. Otherwise it has no effect, so that a retry changes nothing. */
+  readonly session?: NewSession;
 }
 
 export interface SentPrompt {
@@ -81,6 +84,19 @@ export function sentNow(
 ): SentPrompt {
   const offset = state.recent.at(-1)?.offset ?? first;
   return { messageId, runId, position: { epoch, offset }, queued: state.runs.length - 1 };
+}
+
+interface Sending {
+  readonly command: SendCommand;
+  readonly uploads: readonly string[];
+  readonly session: NewSession;
+}
+
+/** A chat that begins with a prompt has a `session.created` only for its title and metadata. */
+function createdDrafts({ title, metadata }: NewSession, createdAt: string): Draft[] {
+  if (title === undefined && metadata === undefined) return [];
+  const details = { ...(title === undefined ? {} : { title }), ...(metadata === undefined ? {} : { metadata }) };
+  return [{ event: { type: 'session.created', ...details, createdAt } }];
 }
 
 type Place = Pick<SendCommand, 'replaces' | 'follows'>;
@@ -144,10 +160,9 @@ export class Runs {
   async #trySend(principal: Principal, ref: SessionRef, prompt: Prompt): Promise<SentPrompt | undefined> {
     const seen = await this.#log.load(ref);
     const command = this.#sendCommand(principal, prompt, await this.#findPlace(principal, ref, seen, prompt));
-    const admissions = await this.#enter(principal, ref, seen, command);
-    return admitted(admissions, () =>
-      this.#send(principal, ref, { command, uploads: prompt.uploads ?? [] }, seen, admissions),
-    );
+    const { uploads = [], session = {} } = prompt;
+    const admissions = await this.#enter(principal, ref, seen, command, session);
+    return admitted(admissions, () => this.#send(principal, ref, { command, uploads, session }, seen, admissions));
   }
 
   /** The place of a prompt that does not follow the shown branch. */
@@ -169,6 +184,7 @@ export class Runs {
     ref: SessionRef,
     seen: LoadedState | undefined,
     command: SendCommand,
+    { isListed }: NewSession,
   ): Promise<readonly Admitted[]> {
     // A subagent session is in no user's list, and its parent run is counted already.
     if (askDepth(ref.sessionId) > 0) return [];
@@ -179,7 +195,7 @@ export class Runs {
     const run = await this.#limits.enterRun(principal, ref, command);
     try {
       run.mustFit();
-      return [run, await this.#limits.enterSession(principal, ref)];
+      return [run, await this.#limits.enterSession(principal, ref, isListed)];
     } catch (error) {
       run.leave();
       throw error;
@@ -189,12 +205,12 @@ export class Runs {
   async #send(
     principal: Principal,
     ref: SessionRef,
-    { command, uploads }: { readonly command: SendCommand; readonly uploads: readonly string[] },
+    { command, uploads, session }: Sending,
     seen: LoadedState | undefined,
     admissions: readonly Admitted[],
   ): Promise<SentPrompt | undefined> {
     const isAsk = askDepth(ref.sessionId) > 0;
-    const { ttlMs, life } = isAsk ? { ttlMs: ASK_TTL_MS, life: {} } : this.#lifetimeOf(ref);
+    const { ttlMs, life } = isAsk ? { ttlMs: ASK_TTL_MS, life: {} } : this.#lifetimeOf(ref, session.ttlMs);
     const timeOf = (run: RunInfo): string => this.time.of(run.times.queued)();
     return this.#log.transact<SentPrompt | undefined>(
       ref,
@@ -205,12 +221,11 @@ export class Runs {
         const hasPlace = command.replaces !== undefined || command.follows !== undefined;
         if (!isSame && (!isAsk || hasPlace)) return { unchanged: undefined };
         const answer = (committed: Committed): SentPrompt => sentNow(committed, command);
-        if (loaded === undefined)
-          return {
-            ...decideSend(newCommandState(principal.user, command.createdAt, ttlMs), command, timeOf),
-            life,
-            answer,
-          };
+        if (loaded === undefined) {
+          const begins = newCommandState(principal.user, command.createdAt, ttlMs, session.isListed);
+          const first = createdDrafts(session, command.createdAt);
+          return { ...decideSend(begins, command, timeOf, first), life, answer };
+        }
         const { state, epoch } = requireOwner(principal, loaded);
         const known = findRepeat(state, command);
         if (known !== undefined) return { unchanged: sentBefore(epoch, command.messageId, known) };

@@ -48,6 +48,8 @@ export interface SessionDetails {
 
 export interface NewSession extends SessionDetails {
   readonly ttlMs?: number;
+  /** False: the chat is in no list of chats. It counts against the limits of its user all the same. */
+  readonly isListed?: boolean;
 }
 
 export interface SessionSummary extends SessionDetails {
@@ -62,6 +64,8 @@ export interface SessionSummary extends SessionDetails {
   /** Runs that wait behind the active one. */
   readonly queued: number;
   readonly messages: number;
+  /** Only of a chat that is in no list. */
+  readonly isListed?: false;
   /** A part of the chat cannot be read any more. Fields that are unknown are left out, or zero. */
   readonly damaged?: true;
 }
@@ -115,14 +119,14 @@ export class Sessions {
   ): Promise<{ created: boolean; position: Position }> {
     const existing = await this.#log.load(ref);
     const isNew = existing === undefined;
-    const admission = isNew ? await this.#limits.enterSession(principal, ref) : UNLIMITED;
+    const admission = isNew ? await this.#limits.enterSession(principal, ref, session.isListed) : UNLIMITED;
     return admitted([admission], () => this.#create(principal, ref, session, isNew));
   }
 
   async #create(
     principal: Principal,
     ref: SessionRef,
-    { title, metadata, ttlMs: requestedMs }: NewSession,
+    { title, metadata, ttlMs: requestedMs, isListed }: NewSession,
     isNew: boolean,
   ): Promise<{ created: boolean; position: Position }> {
     const createdAt = isoTime(this.#clock);
@@ -135,7 +139,7 @@ export class Sessions {
           const { epoch, at } = requireOwner(principal, loaded);
           return { unchanged: { created: false, position: { epoch, offset: at } } };
         }
-        const begins = newCommandState(principal.user, createdAt, ttlMs);
+        const begins = newCommandState(principal.user, createdAt, ttlMs, isListed);
         return {
           ...foldDrafts(begins, [{ event: { type: 'session.created', ...details, createdAt } }]),
           life,
@@ -149,7 +153,11 @@ export class Sessions {
   /** Details that are not given stay as they are. The event holds all details, because a reader reads only the last
    *  event. `ttlMs`: the time of the chat from now on, within the bounds of its policy.
    *  @throws SessionError not-found, contended */
-  async update(principal: Principal, ref: SessionRef, { ttlMs: requestedMs, ...details }: NewSession): Promise<void> {
+  async update(
+    principal: Principal,
+    ref: SessionRef,
+    { ttlMs: requestedMs, ...details }: Omit<NewSession, 'isListed'>,
+  ): Promise<void> {
     for (let attempt = 1; attempt <= UPDATE_ATTEMPTS_MAX; attempt += 1) {
       const seen = await this.authorize(principal, ref);
       const { createdAt } = seen.state;
@@ -235,7 +243,9 @@ export class Sessions {
    *  exists all the time is on exactly one page, also when chats change between the pages. */
   async list(principal: Principal, limit: number, after: PageEnd | undefined): Promise<SessionList> {
     const { alive: known, isDamaged } = await readChatList(this.#broker, principal, this.#clock.now());
-    const listed = known.map(({ ref, ...chat }) => ({ ...chat, ref, sessionId: idOf(ref) }));
+    const listed = known.flatMap(({ ref, isUnlisted, ...chat }) =>
+      isUnlisted === true ? [] : [{ ...chat, ref, sessionId: idOf(ref) }],
+    );
     const { chats, next } = pageOfChats(listed, limit, after);
     const summaries = await Promise.all(chats.map(async ({ ref }) => this.#summarizeIfOwn(principal, ref)));
     return { sessions: summaries.filter((one) => one !== undefined), next, isDamaged };
@@ -304,7 +314,8 @@ export class Sessions {
   async #summarizeIfOwn(principal: Principal, ref: SessionRef): Promise<SessionSummary | undefined> {
     try {
       const snapshot = await this.#log.snapshot(ref);
-      return snapshot !== undefined && owns(principal, snapshot.loaded)
+      // A node of version 0.1 may have written the list again, without the marks of unlisted chats.
+      return snapshot !== undefined && owns(principal, snapshot.loaded) && snapshot.loaded.state.isUnlisted !== true
         ? await this.#summarize(ref, snapshot)
         : undefined;
     } catch (error) {
@@ -328,6 +339,7 @@ export class Sessions {
       position: encodePosition({ epoch, offset: Math.max(0, info.next - 1) }),
       earliest: encodePosition({ epoch, offset: info.earliest }),
       ...(active === undefined ? {} : { activeRun: active }),
+      ...(state.isUnlisted === true ? { isListed: false } : {}),
       queued: Math.max(0, state.runs.length - 1),
       messages: state.messages,
     };

@@ -50,6 +50,13 @@ describe('sending', () => {
     });
   });
 
+  it('passes on the details of a chat that the message creates', async () => {
+    const { server, client } = await openClient();
+    const details = { title: 't', metadata: { a: 1 }, ttlMs: 60_000, isListed: false };
+    await client.chat('c').send('a', details);
+    expect(server.posts('/messages')[0]?.body).toMatchObject(details);
+  });
+
   it('waits as long as the server requires before it tries again', async () => {
     const { server, client, environment } = await openClient({ hurryUpToMs: -1 });
     server.faults.status = { status: 429, retryAfter: '7' };

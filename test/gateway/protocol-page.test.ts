@@ -19,7 +19,8 @@ import {
 import { JSON_DEPTH_MAX, JSON_VALUES_MAX } from '../../src/gateway/json/json-bounds.ts';
 import { HISTORY_LIMIT, HISTORY_LIMIT_MAX } from '../../src/gateway/routes/messages.ts';
 import { RUNS_LIMIT, RUNS_LIMIT_MAX } from '../../src/gateway/routes/runs.ts';
-import { LIST_LIMIT, LIST_LIMIT_MAX, METADATA_BYTES_MAX } from '../../src/gateway/routes/sessions.ts';
+import { LIST_LIMIT, LIST_LIMIT_MAX } from '../../src/gateway/routes/sessions.ts';
+import { METADATA_BYTES_MAX } from '../../src/gateway/http/new-session.ts';
 import { QUEUE_LOOK_MS } from '../../src/gateway/watch/queue-watch.ts';
 import { CLIENT_FRAME_TYPES } from '../../src/gateway/ws/client-frame.ts';
 import { BRANCHES_MAX, RECENT_MESSAGES_MAX, SESSION_RUNS_MAX } from '../../src/session/commands/command-state.ts';

@@ -20,6 +20,12 @@ export interface Outgoing {
   readonly replaces?: string;
   /** The run that this prompt follows, also on another branch than the shown one. Never with `replaces`. */
   readonly after?: string;
+  /** Of the chat, if this message creates it: otherwise these have no effect. */
+  readonly title?: string;
+  readonly metadata?: Readonly<Record<string, unknown>>;
+  readonly ttlMs?: number;
+  /** False: the chat is in no list of chats. */
+  readonly isListed?: boolean;
 }
 
 export class Outbox {

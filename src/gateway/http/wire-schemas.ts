@@ -2,6 +2,7 @@
 // openapi.json.
 import Type from 'typebox';
 import { AGENT_NAME } from '../../session/agent-limits.ts';
+import { SESSION_TTL_MAX_MS, SESSION_TTL_MIN_MS } from '../../session/sessions.ts';
 
 export const ID_CHARS_MAX = 128;
 
@@ -48,6 +49,19 @@ export const messageParams = Type.Object({ sessionId: Type.String(), messageId: 
 
 export const runIdSchema = Type.String({ maxLength: ID_CHARS_MAX });
 
+export const ttlSchema = Type.Integer({
+  minimum: 1,
+  description: `kept between ${SESSION_TTL_MIN_MS} and ${SESSION_TTL_MAX_MS}`,
+});
+
+/** The fields of a session that a request creates. [PROTOCOL §3] */
+export const newSessionFields = {
+  title: Type.Optional(titleSchema),
+  metadata: Type.Optional(metadataSchema),
+  ttlMs: Type.Optional(ttlSchema),
+  isListed: Type.Optional(Type.Boolean()),
+};
+
 /** The fields of a prompt, over HTTP and in a WebSocket frame. [PROTOCOL §3] */
 export const promptFields = {
   messageId: Type.Optional(messageIdSchema),
@@ -58,6 +72,7 @@ export const promptFields = {
   onBusy: Type.Optional(onBusySchema),
   replaces: Type.Optional(Type.String({ maxLength: ID_CHARS_MAX })),
   after: Type.Optional(runIdSchema),
+  ...newSessionFields,
 };
 
 export const promptSchema = Type.Object(promptFields);

@@ -9,21 +9,16 @@ import {
   type PageEnd,
 } from '../../session/stores/chat-pages.ts';
 import { isSessionError } from '../../session/errors.ts';
-import {
-  SESSION_TTL_MAX_MS,
-  SESSION_TTL_MIN_MS,
-  type SessionList,
-  type Sessions,
-  type SessionSummary,
-} from '../../session/sessions.ts';
+import type { SessionList, Sessions, SessionSummary } from '../../session/sessions.ts';
 import type { Identity } from '../auth/identity.ts';
 import { idOf } from '../../session/session-ref.ts';
 import { GatewayError } from '../gateway-error.ts';
 import { identityOf, type HttpApp } from '../http/http-app.ts';
+import { newSession } from '../http/new-session.ts';
 import type { PageReads } from '../http/page-reads.ts';
 import type { Readiness } from '../readiness.ts';
 import type { SessionIds } from '../http/session-ids.ts';
-import { errorSchema, metadataSchema, sessionIdSchema, sessionParams, titleSchema } from '../http/wire-schemas.ts';
+import { errorSchema, metadataSchema, newSessionFields, sessionIdSchema, sessionParams } from '../http/wire-schemas.ts';
 
 export interface SessionsRoutesDeps {
   readonly sessionIds: SessionIds;
@@ -33,21 +28,15 @@ export interface SessionsRoutesDeps {
   readonly readiness: Readiness;
 }
 
-/** UTF-8 bytes of a session's metadata as JSON. */
-export const METADATA_BYTES_MAX = 16 * 1024;
 export const LIST_LIMIT = 50;
 export const LIST_LIMIT_MAX = 100;
 
-const detailFields = { title: Type.Optional(titleSchema), metadata: Type.Optional(metadataSchema) };
+const createBody = Type.Object({ sessionId: Type.Optional(sessionIdSchema), ...newSessionFields });
 
-const ttlField = Type.Optional(
-  Type.Integer({ minimum: 1, description: `kept between ${SESSION_TTL_MIN_MS} and ${SESSION_TTL_MAX_MS}` }),
-);
-
-const createBody = Type.Object({
-  sessionId: Type.Optional(sessionIdSchema),
-  ...detailFields,
-  ttlMs: ttlField,
+const updateBody = Type.Object({
+  title: newSessionFields.title,
+  metadata: newSessionFields.metadata,
+  ttlMs: newSessionFields.ttlMs,
 });
 
 const listQuery = Type.Object({
@@ -80,6 +69,7 @@ const summarySchema = Type.Unsafe<SessionSummary>(
     position: Type.String(),
     earliest: Type.String(),
     activeRun: Type.Optional(Type.Object({ runId: Type.String(), position: Type.String(), state: Type.String() })),
+    isListed: Type.Optional(Type.Literal(false)),
     queued: Type.Integer(),
     messages: Type.Integer(),
     damaged: Type.Optional(Type.Literal(true)),
@@ -110,16 +100,11 @@ function createRoute(app: HttpApp, { sessionIds, sessions, newId, readiness }: S
     async (request, reply) => {
       readiness.mustNotDrain();
       const identity = identityOf(request);
-      const { sessionId, title, metadata, ttlMs } = request.body;
-      checkMetadata(metadata);
+      const { sessionId, ...details } = request.body;
+      const session = newSession(details);
       const ref = await (sessionId === undefined
         ? sessionIds.make(identity, freshId(identity, newId))
         : sessionIds.findOrMake(identity, sessionId));
-      const session = {
-        ...(title === undefined ? {} : { title }),
-        ...(metadata === undefined ? {} : { metadata }),
-        ...boundedTtl(ttlMs),
-      };
       const { created, position } = await sessions.create(identity.principal, ref, session);
       return reply.code(created ? 201 : 200).send({ sessionId: idOf(ref), position: encodePosition(position) });
     },
@@ -173,7 +158,7 @@ function oneSessionRoutes(app: HttpApp, { sessionIds, sessions }: SessionsRoutes
       schema: {
         tags,
         params: sessionParams,
-        body: Type.Object({ ...detailFields, ttlMs: ttlField }),
+        body: updateBody,
         response: { 200: summarySchema, '4xx': errorSchema },
       },
     },
@@ -183,12 +168,7 @@ function oneSessionRoutes(app: HttpApp, { sessionIds, sessions }: SessionsRoutes
       const { title, metadata, ttlMs } = request.body;
       if (title === undefined && metadata === undefined && ttlMs === undefined)
         throw new GatewayError('invalid-request', { message: 'nothing to change: give title, metadata or ttlMs' });
-      checkMetadata(metadata);
-      await sessions.update(identity.principal, ref, {
-        ...(title === undefined ? {} : { title }),
-        ...(metadata === undefined ? {} : { metadata }),
-        ...boundedTtl(ttlMs),
-      });
+      await sessions.update(identity.principal, ref, newSession(request.body));
       return sessions.describe(identity.principal, ref);
     },
   );
@@ -211,16 +191,6 @@ function freshId(identity: Identity, newId: () => string): string {
   return newId();
 }
 
-function boundedTtl(ttlMs: number | undefined): { readonly ttlMs?: number } {
-  return ttlMs === undefined ? {} : { ttlMs: Math.min(Math.max(ttlMs, SESSION_TTL_MIN_MS), SESSION_TTL_MAX_MS) };
-}
-
-function checkMetadata(metadata: unknown): void {
-  if (metadata !== undefined && Buffer.byteLength(JSON.stringify(metadata)) > METADATA_BYTES_MAX) {
-    throw new GatewayError('too-large', { message: `metadata has at most ${METADATA_BYTES_MAX} bytes` });
-  }
-}
-
 type ListDeps = Pick<SessionsRoutesDeps, 'sessionIds' | 'sessions'>;
 
 async function listSessions(
@@ -235,7 +205,7 @@ async function listSessions(
     [...identity.sessions].map(async (sessionId) => describeIfThere(deps, identity, sessionId)),
   );
   const found = named.flatMap((summary) => {
-    if (summary === undefined) return [];
+    if (summary === undefined || summary.isListed === false) return [];
     return [
       {
         sessionId: summary.sessionId,

@@ -73,6 +73,8 @@ export interface CommandState {
   readonly owner: string;
   readonly createdAt: string;
   readonly ttlMs: number;
+  /** The chat is in no list of chats. */
+  readonly isUnlisted?: true;
   /** Offset of the record with the current title and metadata, null if none was given. */
   readonly infoAt: number | null;
   readonly messages: number;
@@ -91,8 +93,9 @@ export interface CommandState {
   readonly recent: readonly RecentMessage[];
 }
 
-export function newCommandState(owner: string, createdAt: string, ttlMs: number): CommandState {
-  return { owner, createdAt, ttlMs, infoAt: null, messages: 0, runs: [], tip: null, recent: [] };
+export function newCommandState(owner: string, createdAt: string, ttlMs: number, isListed = true): CommandState {
+  const unlisted = isListed ? {} : ({ isUnlisted: true } as const);
+  return { owner, createdAt, ttlMs, ...unlisted, infoAt: null, messages: 0, runs: [], tip: null, recent: [] };
 }
 
 /** The input of the fold besides the public event. */

@@ -72,13 +72,19 @@ export function findRepeat(
 /** The current time for the events of that run. */
 export type TimeOfRun = (run: RunInfo) => string;
 
-/** @throws SessionError busy, queue-full */
-export function decideSend(state: CommandState, command: SendCommand, timeOf: TimeOfRun): Decision {
+/** `first`: comes before the prompt in the log. @throws SessionError busy, queue-full */
+export function decideSend(
+  state: CommandState,
+  command: SendCommand,
+  timeOf: TimeOfRun,
+  first: readonly Draft[] = [],
+): Decision {
   const { messageId, runId, agent, model, priority, user, content, createdAt, bodyHash, answerId, trace } = command;
   const { replaces, follows } = command;
   const created = { type: 'message.created', messageId, role: 'user', content, createdAt, user } as const;
   const links = encodePromptLink(replaces === undefined ? ((follows ?? state.tip)?.at ?? null) : replaces.after);
   const drafts: Draft[] = [
+    ...first,
     ...makeRoom(state, command, timeOf),
     ...(follows === undefined ? [] : selectDrafts(state, follows, user)),
     {

@@ -35,16 +35,21 @@ const NAMED_EARLY_MS = 60_000;
 interface Entry {
   readonly sessionId: string;
   readonly createdAt: number;
+  /** It is named here only so that it counts against the user's limit. */
+  readonly isUnlisted?: true;
 }
+
+/** A chat to be named in its user's list. */
+export type NamedChat = SessionRef & Pick<Entry, 'isUnlisted'>;
 
 export async function addToChatList(
   broker: Broker,
   principal: Principal,
-  ref: SessionRef,
+  { sessionId, isUnlisted }: NamedChat,
   { now, chatTtlMs }: { readonly now: number; readonly chatTtlMs: number },
 ): Promise<Appended> {
   const topic = chatListTopic(principal);
-  const record = encodeEntries([{ sessionId: ref.sessionId, createdAt: now }]);
+  const record = encodeEntries([{ sessionId, createdAt: now, ...(isUnlisted === true ? { isUnlisted } : {}) }]);
   const [appended] = await broker.append([
     { topic, records: [record], expect: { create: true }, ttlMs: listTtl([chatTtlMs]) },
   ]);
@@ -91,10 +96,12 @@ export async function findChats(
   return { epoch, next, found: alive.map(({ ref }) => ref.sessionId) };
 }
 
-type AliveChat = Omit<ListedChat, 'sessionId'> & { readonly ref: SessionRef };
+const UNLISTED = { isUnlisted: true } as const;
+
+type AliveChat = Omit<ListedChat, 'sessionId'> & Pick<Entry, 'isUnlisted'> & { readonly ref: SessionRef };
 
 export interface ChatList {
-  /** The chats that exist. The caller checks the owner of each. */
+  /** The chats that exist, those that are not listed too. The caller checks the owner of each. */
   readonly alive: readonly AliveChat[];
   /** A record of the list cannot be read any more, so chats may be missing. */
   readonly isDamaged: boolean;
@@ -115,9 +122,9 @@ async function readAlive(
   const alive = entries.flatMap((entry, i) => {
     const info = infos[i];
     const ref = refs[i];
-    return info === undefined || ref === undefined
-      ? []
-      : [{ ref, createdAt: entry.createdAt, lastActiveAt: Math.max(entry.createdAt, lastWrite(info)) }];
+    if (info === undefined || ref === undefined) return [];
+    const lastActiveAt = Math.max(entry.createdAt, lastWrite(info));
+    return [{ ref, createdAt: entry.createdAt, lastActiveAt, ...(entry.isUnlisted && UNLISTED) }];
   });
   const ttlMs = listTtl(infos.flatMap((info) => info?.ttlMs ?? []));
   const kept = entries.filter((entry, i) => infos[i] !== undefined || isEarly(entry, now));
@@ -207,8 +214,12 @@ function versionOf(data: string): unknown {
 function encodeEntries(entries: readonly Entry[]): NewRecord {
   return {
     major: false,
-    data: JSON.stringify({ v: 1, chats: entries.map((entry) => [entry.sessionId, entry.createdAt]) }),
+    data: JSON.stringify({ v: 1, chats: entries.map(encodeEntry) }),
   };
+}
+
+function encodeEntry({ sessionId, createdAt, isUnlisted }: Entry): EncodedEntry {
+  return isUnlisted === true ? [sessionId, createdAt, true] : [sessionId, createdAt];
 }
 
 /** Undefined if it cannot be decoded. */
@@ -217,9 +228,16 @@ function decodeEntries(data: string): Entry[] | undefined {
   if (typeof v !== 'number') return undefined;
   if (v !== 1) return [];
   if (!Array.isArray(chats) || !chats.every(isEncodedEntry)) return undefined;
-  return chats.map(([sessionId, createdAt]) => ({ sessionId, createdAt }));
+  return chats.map(([sessionId, createdAt, isUnlisted]) => ({
+    sessionId,
+    createdAt,
+    ...(isUnlisted === true && { isUnlisted }),
+  }));
 }
 
-function isEncodedEntry(entry: unknown): entry is [string, number] {
+/** Version 0.1 wrote two fields, and ignores the third. */
+type EncodedEntry = [sessionId: string, createdAt: number, isUnlisted?: true];
+
+function isEncodedEntry(entry: unknown): entry is EncodedEntry {
   return Array.isArray(entry) && typeof entry[0] === 'string' && typeof entry[1] === 'number';
 }

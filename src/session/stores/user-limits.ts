@@ -2,7 +2,7 @@
 // sessions and their runs do not count. How a limit counts is in user-limit.ts and tenant-limit.ts.
 import type { Appended, Broker } from '../../broker/broker.ts';
 import type { Clock } from '../../base/clock.ts';
-import { addToChatList, countNamedChats, findChats } from './chat-list.ts';
+import { addToChatList, countNamedChats, findChats, type NamedChat } from './chat-list.ts';
 import type { CommandLog } from '../commands/command-log.ts';
 import { countNamedRuns, findOpenRuns, nameOpenRun } from './open-runs.ts';
 import type { Principal, SessionRef } from '../session-ref.ts';
@@ -41,7 +41,7 @@ export class UserLimits {
     const { broker, log, clock, sessionsMax, runsMax } = options;
     const sessions = {
       code: 'too-many-sessions',
-      add: (principal: Principal, ref: SessionRef) => this.#addToChatList(principal, ref),
+      add: (principal: Principal, chat: NamedChat) => this.#addToChatList(principal, chat),
       countNamed: (principal: Principal) => countNamedChats(broker, principal),
       find: (principal: Principal) => findChats(broker, principal, clock.now()),
     } as const;
@@ -61,13 +61,15 @@ export class UserLimits {
       runsMax === 0 ? undefined : new UserLimit(runs, { max: runsMax, clock, restMs: 0, isNamedFirst: false });
   }
 
-  /** Before a chat is created: names it in the user's list. @throws SessionError too-many-sessions */
-  async enterSession(principal: Principal, ref: SessionRef): Promise<Admitted> {
+  /** Before a chat is created: names it in the user's list. A chat that is not listed is named there for the limit, and
+   *  marked. @throws SessionError too-many-sessions */
+  async enterSession(principal: Principal, ref: SessionRef, isListed = true): Promise<Admitted> {
+    const chat: NamedChat = isListed ? ref : { ...ref, isUnlisted: true };
     if (this.#sessions === undefined) {
-      await this.#addToChatList(principal, ref);
+      if (isListed) await this.#addToChatList(principal, chat);
       return UNLIMITED;
     }
-    const admitted = await this.#sessions.enter(principal, ref, ref.sessionId);
+    const admitted = await this.#sessions.enter(principal, chat, ref.sessionId);
     admitted.mustFit();
     return admitted;
   }
@@ -85,9 +87,9 @@ export class UserLimits {
     }
   }
 
-  #addToChatList(principal: Principal, ref: SessionRef): Promise<Appended> {
+  #addToChatList(principal: Principal, chat: NamedChat): Promise<Appended> {
     const { broker, clock, chatTtlMs = 0 } = this.#options;
-    return addToChatList(broker, principal, ref, { now: clock.now(), chatTtlMs });
+    return addToChatList(broker, principal, chat, { now: clock.now(), chatTtlMs });
   }
 
   onSessionRemoved(principal: Principal): void {

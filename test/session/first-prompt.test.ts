@@ -1,0 +1,84 @@
+// A prompt that creates its chat: the chat's details are in the same append, and an unlisted chat is in no list.
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { Runs, type Prompt } from '../../src/session/runs.ts';
+import { SESSION_TTL_MS, Sessions } from '../../src/session/sessions.ts';
+import { chatLifetimes } from '../../src/session/chat-lifetime.ts';
+import { UserLimits } from '../../src/session/stores/user-limits.ts';
+import { chatListTopic } from '../../src/session/topic-names.ts';
+import { ChatRig } from '../support/chat-rig.ts';
+
+const PROMPT: Prompt = { content: 'x', agent: 'default', model: '', priority: 'normal', onBusy: 'queue' };
+const lifetimes = chatLifetimes(SESSION_TTL_MS);
+
+/** The sessions and runs of a node that limits how many chats a user may have. */
+function limitedNode(sessionsMax: number): { rig: ChatRig; runs: Runs; sessions: Sessions } {
+  const rig = new ChatRig();
+  onTestFinished(() => rig.close());
+  const { broker, log, clock } = rig;
+  const limits = new UserLimits({ broker, log, clock, sessionsMax, runsMax: 0 });
+  let ids = 0;
+  const runs = new Runs(broker, log, clock, () => `n${(ids += 1)}`, lifetimes, limits);
+  return { rig, runs, sessions: new Sessions(broker, log, clock, lifetimes, limits) };
+}
+
+const chat = (sessionId: string): { tenant: string; sessionId: string } => ({ tenant: 'default', sessionId });
+
+async function listed({ rig, sessions }: { rig: ChatRig; sessions: Sessions }): Promise<string[]> {
+  return (await sessions.list(rig.alice, 10, undefined)).sessions.map(({ sessionId }) => sessionId);
+}
+
+describe('a first prompt', () => {
+  it('gives the chat its title, metadata and TTL, in one append', async () => {
+    const node = limitedNode(10);
+    const { rig, runs, sessions } = node;
+    const session = { title: 'Trip', metadata: { a: 1 }, ttlMs: 120_000 };
+    await runs.send(rig.alice, rig.ref, { ...PROMPT, messageId: 'm', session });
+    expect((await rig.seen()).map(({ type }) => type)).toEqual(['session.created', 'message.created', 'run.queued']);
+    expect(await sessions.describe(rig.alice, rig.ref)).toMatchObject({ title: 'Trip', metadata: { a: 1 } });
+    expect((await rig.log.load(rig.ref))?.state.ttlMs).toBe(120_000);
+    const again = { ...PROMPT, messageId: 'm', session: { title: 'Other', ttlMs: 60_000, isListed: false } };
+    await runs.send(rig.alice, rig.ref, again);
+    await runs.send(rig.alice, rig.ref, { ...again, messageId: 'm2' });
+    const summary = await sessions.describe(rig.alice, rig.ref);
+    expect(summary).toMatchObject({ title: 'Trip', messages: 2 });
+    expect(summary.isListed).toBeUndefined();
+    expect(await listed(node)).toEqual(['s1']);
+  });
+
+  it('makes a chat that is in no list, counts against the limit, and is found by its id', async () => {
+    const node = limitedNode(2);
+    const { rig, runs, sessions } = node;
+    await runs.send(rig.alice, chat('shown'), PROMPT);
+    await rig.clock.advance(1000);
+    await runs.send(rig.alice, chat('hidden'), { ...PROMPT, session: { isListed: false } });
+    expect(await listed(node)).toEqual(['shown']);
+    expect((await sessions.list(rig.alice, 1, undefined)).sessions).toMatchObject([{ sessionId: 'shown' }]);
+    expect(await sessions.describe(rig.alice, chat('hidden'))).toMatchObject({ sessionId: 'hidden', isListed: false });
+    await expect(runs.send(rig.alice, chat('third'), PROMPT)).rejects.toMatchObject({ code: 'too-many-sessions' });
+    await sessions.remove(rig.alice, chat('hidden'));
+    await runs.send(rig.alice, chat('third'), PROMPT);
+    expect(new Set(await listed(node))).toEqual(new Set(['shown', 'third']));
+  });
+
+  it('keeps an unlisted chat out of the list after the list was written again, also without the mark', async () => {
+    const node = limitedNode(1000);
+    const { rig, runs, sessions } = node;
+    await runs.send(rig.alice, chat('hidden'), { ...PROMPT, session: { isListed: false } });
+    for (let i = 0; i < 70; i += 1) await sessions.create(rig.alice, chat(`c${i}`), {});
+    expect(await listed(node)).toHaveLength(10);
+    const { sessions: all } = await sessions.list(rig.alice, 100, undefined);
+    expect(all).toHaveLength(70);
+    expect(all.map(({ sessionId }) => sessionId)).not.toContain('hidden');
+    // As a node of version 0.1 writes the list again.
+    const records = [{ major: false, data: JSON.stringify({ v: 1, chats: [['hidden', rig.clock.now()]] }) }];
+    await rig.broker.append([{ topic: chatListTopic(rig.alice), records, expect: { create: true }, ttlMs: 600_000 }]);
+    expect((await sessions.list(rig.alice, 100, undefined)).sessions).toHaveLength(70);
+  });
+
+  it('is not named in the list at all where no limit needs it', async () => {
+    const node = limitedNode(0);
+    const { rig, runs } = node;
+    await runs.send(rig.alice, chat('hidden'), { ...PROMPT, session: { isListed: false } });
+    expect(await rig.broker.describe([chatListTopic(rig.alice)])).toEqual([undefined]);
+  });
+});
