@@ -64,6 +64,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
 
   stream: 'base broker session/events',
   wires: 'broker session/events stream',
+  'wires/mcp': 'session/events',
   'wires/openai': 'broker session/events session/agent-limits.ts stream',
 
   'gateway/gateway-error.ts': 'session/agent-limits.ts',
@@ -85,11 +86,12 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'gateway/mounts': 'base @gateway-base @gateway-edge',
   'gateway/mounts/openai':
     '@core stream wires wires/openai @gateway-base @gateway-edge gateway gateway/routes gateway/mounts',
+  'gateway/mounts/mcp': '@core wires/mcp @gateway-base @gateway-edge gateway gateway/mounts',
   'gateway/attachments': '@core @gateway-base @gateway-edge',
   'gateway/admin': '@core @gateway-base @gateway-edge',
   'gateway/health-app.ts': 'base broker @gateway-base @gateway-edge gateway/routes',
   'gateway/app.ts':
-    '@core @gateway-base @gateway-edge gateway/routes gateway/mounts/openai gateway/admin gateway/attachments gateway/gateway-parts.ts gateway/health-app.ts',
+    '@core @gateway-base @gateway-edge gateway/routes gateway/mounts/** gateway/admin gateway/attachments gateway/gateway-parts.ts gateway/health-app.ts',
 
   'worker/agent-error.ts': '',
   'worker/provider.ts': 'session/**',

@@ -16,6 +16,7 @@ import { buildProbeApp } from './health-app.ts';
 import { createHttpApp, installBodyParser, installErrorReplies, type HttpApp } from './http/http-app.ts';
 import type { Metrics, MetricSources } from './metrics.ts';
 import { cutUnreadAnswers } from './http/page-reads.ts';
+import { mountMcp } from './mounts/mcp/mcp-routes.ts';
 import { pausesRoutes } from './admin/pauses-routes.ts';
 import { mountOpenai } from './mounts/openai/openai-mount.ts';
 import { agentsRoutes } from './routes/agents.ts';
@@ -119,6 +120,7 @@ async function addRoutes(app: HttpApp, parts: GatewayParts, demoFolder: string |
   ticketsRoutes(app, parts);
   eventsRoutes(app, parts);
   textRoutes(app, parts);
+  await mountMcp(app, parts);
   await mountOpenai(app, parts);
   pausesRoutes(app, parts);
   socketRoutes(app, parts);

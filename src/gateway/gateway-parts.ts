@@ -36,6 +36,7 @@ import { PageReads } from './http/page-reads.ts';
 import { OutageWatch } from './watch/outage-watch.ts';
 import { QueueWatch } from './watch/queue-watch.ts';
 import { Readiness } from './readiness.ts';
+import { RunWaits } from './run-waits.ts';
 import { SessionIds } from './http/session-ids.ts';
 import { UploadsUnderWay } from './http/upload-body.ts';
 import { SilentPeers } from './connections/silent-peers.ts';
@@ -73,6 +74,19 @@ export function buildParts(deps: PartsDeps) {
   const { hub, queueWatch } = live;
   const cancelWatch = new CancelWatch({ runs, clock, watchesMax: config.cancelWatchesMax, onError: onDefect });
   const reads = new PageReads();
+  const admission = new Admission(config);
+  const streams = new EventStreams({
+    ...chats,
+    broker,
+    hub,
+    log,
+    queueWatch,
+    metrics,
+    readiness,
+    clock,
+    random,
+    onError: onDefect,
+  });
   return {
     config,
     clock,
@@ -85,23 +99,13 @@ export function buildParts(deps: PartsDeps) {
     readiness,
     reads,
     pauses,
-    admission: new Admission(config),
+    admission,
     parseBudget: new ParseBudget(config, clock),
     lastRequests: new LastRequests(),
     uploadsUnderWay: new UploadsUnderWay(),
     commands: new ChatCommands({ ...chats, config, reads, runs, branches, log, cancelWatch, readiness, clock }),
-    streams: new EventStreams({
-      ...chats,
-      broker,
-      hub,
-      log,
-      queueWatch,
-      metrics,
-      readiness,
-      clock,
-      random,
-      onError: onDefect,
-    }),
+    streams,
+    runWaits: new RunWaits({ admission, connections, streams, tokens: auth.tokens, clock }),
     onDefect,
     cutConnections: (): void => {
       readiness.startDraining();

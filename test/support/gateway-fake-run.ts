@@ -2,7 +2,7 @@
 // layer and the broker as a worker would.
 import type { Broker } from '../../src/broker/broker.ts';
 import { AnswerBuilder } from '../../src/session/events/answer-builder.ts';
-import { encodeEvent, type ChatEvent, type PartKind } from '../../src/session/events/chat-event.ts';
+import { encodeEvent, type ChatEvent, type PartKind, type RunError } from '../../src/session/events/chat-event.ts';
 import type { CommandLog } from '../../src/session/commands/command-log.ts';
 import { findRun, type RunInfo } from '../../src/session/commands/command-state.ts';
 import { foldDrafts } from '../../src/session/commands/decisions.ts';
@@ -116,6 +116,10 @@ export class FakeRun {
       length: this.#answer.textLength(),
       endedAt: NOW,
     });
+  }
+
+  async fail(error: RunError): Promise<void> {
+    await this.#end({ type: 'run.failed', runId: this.run.runId, error, endedAt: NOW });
   }
 
   async cancelled(by: string): Promise<void> {

@@ -38,7 +38,7 @@ const ALLOWED_HEADERS =
   'idempotency-key, x-session-id, x-api-key, openai-beta, openai-organization, openai-project, x-stainless-arch, ' +
   'x-stainless-helper-method, x-stainless-lang, x-stainless-os, x-stainless-package-version, x-stainless-retry-count, ' +
   'x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout, a2a-version, a2a-extensions, ' +
-  `mcp-protocol-version, mcp-session-id, ${STREAM_REQUEST_HEADERS}`;
+  `mcp-method, mcp-name, mcp-protocol-version, mcp-session-id, ${STREAM_REQUEST_HEADERS}`;
 
 const EXPOSED_HEADERS =
   'retry-after, x-request-id, x-run-id, x-session-id, x-start-position, x-holdline-code, etag, location, ' +

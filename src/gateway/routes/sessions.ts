@@ -14,7 +14,7 @@ import type { Identity } from '../auth/identity.ts';
 import { idOf } from '../../session/session-ref.ts';
 import { GatewayError } from '../gateway-error.ts';
 import { identityOf, type HttpApp } from '../http/http-app.ts';
-import { newSession } from '../http/new-session.ts';
+import { freshId, newSession } from '../http/new-session.ts';
 import type { PageReads } from '../http/page-reads.ts';
 import type { Readiness } from '../readiness.ts';
 import type { SessionIds } from '../http/session-ids.ts';
@@ -182,13 +182,6 @@ function oneSessionRoutes(app: HttpApp, { sessionIds, sessions }: SessionsRoutes
       return reply.code(204).send(null);
     },
   );
-}
-
-/** The id of a session that the caller did not name. @throws GatewayError forbidden with a token for given sessions */
-function freshId(identity: Identity, newId: () => string): string {
-  if (identity.sessions !== undefined)
-    throw new GatewayError('forbidden', { message: 'the token is for given sessions: name one of them' });
-  return newId();
 }
 
 type ListDeps = Pick<SessionsRoutesDeps, 'sessionIds' | 'sessions'>;

@@ -1,0 +1,140 @@
+// Waits until a run has ended, for protocols whose requests are answered with the whole result. A wait is a reader of
+// the chat like a stream: it counts against the limits of connections, it watches the chat, and it ends early when the
+// node drains, when the token expires, and when the client is gone.
+import type { FastifyRequest } from 'fastify';
+import type { Clock } from '../base/clock.ts';
+import { StopController } from '../base/stop-signal.ts';
+import { isTerminal, parseEvent } from '../session/events/chat-event.ts';
+import type { EventSink } from '../stream/event-sink.ts';
+import type { WireEncoder, WireName } from '../stream/projection.ts';
+import type { WireEvent } from '../stream/wire-event.ts';
+import type { Identity } from './auth/identity.ts';
+import type { TokenVerifier } from './auth/token-verifier.ts';
+import type { Connection, Connections } from './connections/connections.ts';
+import type { EventStreams } from './event-streams.ts';
+import type { Admission } from './limits/admission.ts';
+
+export interface RunWaitsDeps {
+  readonly admission: Admission;
+  readonly connections: Connections;
+  readonly streams: EventStreams;
+  readonly tokens: Pick<TokenVerifier, 'isStillGood'>;
+  readonly clock: Clock;
+}
+
+export interface RunWait {
+  readonly wire: WireName;
+  readonly sessionId: string;
+  readonly runId: string;
+  readonly timeoutMs: number;
+  /** Reads whether the run has ended. */
+  readonly hasEnded: () => Promise<boolean>;
+}
+
+export class RunWaits {
+  readonly #deps: RunWaitsDeps;
+
+  constructor(deps: RunWaitsDeps) {
+    this.#deps = deps;
+  }
+
+  /** Resolves when the run has ended or the wait is over; the caller reads which. @throws GatewayError draining,
+   *  node-full, too-many; SessionError not-found */
+  async wait(request: FastifyRequest, identity: Identity, wait: RunWait): Promise<void> {
+    const { admission, connections, streams, tokens, clock } = this.#deps;
+    admission.check(request.ip, identity.principal);
+    const counted = admission.enter(request.ip);
+    try {
+      counted.assign(identity.principal);
+      // The position is read before the run: a run that has not ended then ends behind the position.
+      const start = await streams.start(identity, wait.sessionId, { after: 'latest', cursor: undefined });
+      if (await wait.hasEnded()) return;
+      const waiting = new Waiting(wait.wire, () => tokens.isStillGood(identity));
+      const { socket } = request.raw;
+      const stop = (): void => waiting.destroy();
+      const timer = clock.after(wait.timeoutMs, stop);
+      socket.once('close', stop);
+      connections.add(waiting);
+      if (socket.destroyed) stop();
+      try {
+        await streams.run({
+          start: { ...start, isResuming: false },
+          wire: wait.wire,
+          encoder: new RunEndEncoder(wait.runId),
+          sink: waiting,
+          signal: waiting.signal,
+          onReset: 'close',
+          until: 'forever',
+        });
+      } finally {
+        connections.remove(waiting);
+        socket.removeListener('close', stop);
+        timer.cancel();
+      }
+    } finally {
+      counted.release();
+    }
+  }
+}
+
+class Waiting implements EventSink, Connection {
+  readonly wire: WireName;
+  readonly bufferedBytes = 0;
+  readonly signal = new StopController();
+  readonly #isTokenGood: () => boolean;
+
+  constructor(wire: WireName, isTokenGood: () => boolean) {
+    this.wire = wire;
+    this.#isTokenGood = isTokenGood;
+  }
+
+  write(): void {
+    // The encoder sends nothing.
+  }
+
+  onceDrained(callback: () => void): void {
+    setImmediate(callback);
+  }
+
+  end(): void {
+    this.destroy();
+  }
+
+  onPulse(): void {
+    if (!this.#isTokenGood()) this.destroy();
+  }
+
+  askToReconnect(): void {
+    this.destroy();
+  }
+
+  destroy(): void {
+    this.signal.abort();
+  }
+}
+
+/** Is over at the terminal event of one run. */
+class RunEndEncoder implements WireEncoder {
+  readonly key = undefined;
+  over: WireEncoder['over'];
+  readonly #runId: string;
+
+  constructor(runId: string) {
+    this.#runId = runId;
+  }
+
+  encodeEvents(_epoch: string, events: readonly WireEvent[]): string {
+    for (const { type, json } of events) {
+      if (!TERMINALS.has(type)) continue;
+      const event = parseEvent(type, json);
+      if (isTerminal(event) && event.runId === this.#runId) this.over = 'end';
+    }
+    return '';
+  }
+
+  encodeControl(): string {
+    return '';
+  }
+}
+
+const TERMINALS: ReadonlySet<string> = new Set(['run.completed', 'run.failed', 'run.cancelled']);
