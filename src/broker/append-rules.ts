@@ -82,7 +82,7 @@ export function planAppend(
     checkWrite(subject, write);
     const before = subject.state ?? newTopicState(newEpoch());
     const state = applyWrite(before, write, answers);
-    const appended = { epoch: before.epoch, first: before.next, next: state.next };
+    const appended = answerTo(before, state);
     answers[i] = appended;
     planned[i] = { write, created: subject.state === undefined, state, appended };
   }
@@ -92,8 +92,9 @@ export function planAppend(
 /**
  * Checks a write against a state, in this order: the expected epoch, the fencing token and its count, `ifUnchanged`,
  * the superseded ranges. For validated writes that are not retries.
+ * @throws BrokerError epoch-changed, fenced, out-of-sequence, conflict, invalid-append
  */
-function checkWrite(subject: AppendSubject, write: TopicWrite): void {
+export function checkWrite(subject: AppendSubject, write: TopicWrite): void {
   const { state } = subject;
   if ('epoch' in write.expect && state?.epoch !== write.expect.epoch)
     refuse('epoch-changed', 'the topic is not in the expected epoch');
@@ -126,6 +127,11 @@ export function applyWrite(state: TopicState, write: TopicWrite, answers: readon
     lastSeq: takeFence ? 0 : (fence?.seq ?? state.lastSeq),
     lastAnswers: takeFence ? NO_ANSWERS : fence === undefined ? state.lastAnswers : answers,
   };
+}
+
+/** The answer to a write by the states before and after it. */
+export function answerTo({ epoch, next }: TopicState, after: TopicState): Appended {
+  return { epoch, first: next, next: after.next };
 }
 
 /** @throws BrokerError invalid-append, too-large: for writes that no state of any topic could accept. */
@@ -228,7 +234,7 @@ function bytesOf(writes: readonly TopicWrite[]): number {
 }
 
 /** Whether the write repeats the last (fence, seq) of the topic, in the epoch in which that was given. */
-function isRetry(state: TopicState, write: TopicWrite): boolean {
+export function isRetry(state: TopicState, write: TopicWrite): boolean {
   if (write.fence === undefined || !('epoch' in write.expect)) return false;
   return state.epoch === write.expect.epoch && state.fence === write.fence.fence && state.lastSeq === write.fence.seq;
 }

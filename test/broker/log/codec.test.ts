@@ -1,4 +1,5 @@
 // The bytes of the log: what is written is read back the same, and any other bytes are refused as corrupt.
+import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { isBrokerError } from '../../../src/broker/errors.ts';
@@ -11,9 +12,11 @@ import {
   encodeSegmentHead,
 } from '../../../src/broker/log/format/batch-codec.ts';
 import { ByteWriter } from '../../../src/broker/log/format/byte-writer.ts';
+import { frameChecksum } from '../../../src/broker/log/format/frame-checksum.ts';
 import {
   decodeFrame,
   encodeFrame,
+  encodeOneWrite,
   sliceFrame,
   type Frame,
   type SizedRecord,
@@ -132,6 +135,25 @@ describe('a frame', () => {
       }),
       { numRuns: 500 },
     );
+  });
+
+  test('has the same bytes from the encoder for the append of one write', () => {
+    fc.assert(
+      fc.property(write, (one) => {
+        const alone = new ByteWriter(16);
+        encodeOneWrite(alone, one);
+        expect(alone.view()).toEqual(encoded({ kind: 'append', writes: [one] }));
+      }),
+    );
+  });
+
+  test('has the checksum of zlib for a body of any length', () => {
+    const bytes = Buffer.from(Array.from({ length: 2000 }, (_, i) => (i * 7919) % 251));
+    for (let length = 0; length < 300; length++) {
+      const from = length % 7;
+      expect(frameChecksum(bytes, from, from + length)).toBe(crc32(bytes.subarray(from, from + length)));
+    }
+    expect(frameChecksum(bytes, 1, 2000)).toBe(crc32(bytes.subarray(1, 2000)));
   });
 
   test('is corrupt when it is cut short', () => {

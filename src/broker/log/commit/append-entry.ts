@@ -1,13 +1,13 @@
 // What happens to an append, and to each topic of it, when its frame is durable or was refused. What a frame says is
 // decided in appender.ts.
-import type { Appended } from '../../broker.ts';
+import type { Appended, TopicWrite } from '../../broker.ts';
 import type { BrokerError } from '../../errors.ts';
 import type { FrameLocation } from '../format/frame-codec.ts';
 import type { Expiry } from '../topics/expiry.ts';
 import type { TopicTable } from '../topics/topic-table.ts';
-import type { Tombstone, Topic } from '../topics/topic.ts';
+import type { Tombstone, Topic, TopicVersion } from '../topics/topic.ts';
 import type { CommitEntry } from './group-commit.ts';
-import { hasMajor, type StagedWrite } from './staged-write.ts';
+import { StagedWrite } from './staged-write.ts';
 
 /** What the engine does once a frame is durable. The calls come in the order of the log. */
 export interface TopicEvents {
@@ -31,10 +31,12 @@ export interface Done {
 export class Settling {
   readonly #table: TopicTable;
   readonly #expiry: Expiry;
+  readonly engine: TopicEvents;
 
-  constructor(table: TopicTable, expiry: Expiry) {
+  constructor(table: TopicTable, expiry: Expiry, engine: TopicEvents) {
     this.#table = table;
     this.#expiry = expiry;
+    this.engine = engine;
   }
 
   settle(topic: Topic): void {
@@ -50,48 +52,78 @@ export class Settling {
   }
 }
 
+/** How the caller of an append is answered. */
+export interface AppendCall {
+  readonly answers: readonly Appended[];
+  readonly resolve: Answered;
+  readonly reject: Refused;
+}
+
+/** An append with any number of writes. */
 export class AppendEntry implements CommitEntry {
   readonly #settling: Settling;
-  readonly #engine: TopicEvents;
-  readonly writes: readonly StagedWrite[];
-  readonly #answers: readonly Appended[];
-  readonly #resolve: Answered;
-  readonly #reject: Refused;
+  readonly #writes: readonly StagedWrite[];
+  readonly #call: AppendCall;
   readonly #release: (() => void) | undefined;
 
   /** `release`: gives back what was reserved, in the turn in which the writes are applied or have failed. */
-  constructor(
-    settling: Settling,
-    engine: TopicEvents,
-    writes: readonly StagedWrite[],
-    answers: readonly Appended[],
-    resolve: Answered,
-    reject: Refused,
-    release: (() => void) | undefined,
-  ) {
+  constructor(settling: Settling, writes: readonly StagedWrite[], call: AppendCall, release: (() => void) | undefined) {
     this.#settling = settling;
-    this.#engine = engine;
-    this.writes = writes;
-    this.#answers = answers;
-    this.#resolve = resolve;
-    this.#reject = reject;
+    this.#writes = writes;
+    this.#call = call;
     this.#release = release;
   }
 
   committed(location: FrameLocation): void {
-    for (const write of this.writes) {
-      write.held.apply(write.version, write, location);
-      write.held.cacheLastRecord(write.first, write.records);
+    for (const write of this.#writes) {
+      write.apply(location);
       this.#settling.settle(write.held);
     }
-    for (const write of this.writes) this.#engine.visible(write.held, hasMajor(write.records));
+    for (const write of this.#writes) this.#settling.engine.visible(write.held, write.hasMajor);
     this.#release?.();
+    this.#call.resolve(this.#call.answers);
+  }
+
+  failed(error: BrokerError): void {
+    for (const { held } of this.#writes) this.#settling.refuse(held);
+    this.#release?.();
+    this.#call.reject(error);
+  }
+}
+
+/** An append with one write that names no quota: most appends. One object for all of it. (hot: ADR 7 §1) */
+export class OneWriteEntry extends StagedWrite implements CommitEntry {
+  readonly #settling: Settling;
+  readonly #answers: readonly Appended[];
+  readonly #resolve: Answered;
+  readonly #reject: Refused;
+
+  constructor(
+    held: Topic,
+    write: TopicWrite,
+    first: number,
+    version: TopicVersion,
+    settling: Settling,
+    answers: readonly Appended[],
+    resolve: Answered,
+    reject: Refused,
+  ) {
+    super(held, write, false, first, version);
+    this.#settling = settling;
+    this.#answers = answers;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  committed(location: FrameLocation): void {
+    this.apply(location);
+    this.#settling.settle(this.held);
+    this.#settling.engine.visible(this.held, this.hasMajor);
     this.#resolve(this.#answers);
   }
 
   failed(error: BrokerError): void {
-    for (const { held } of this.writes) this.#settling.refuse(held);
-    this.#release?.();
+    this.#settling.refuse(this.held);
     this.#reject(error);
   }
 }

@@ -2,7 +2,16 @@
 // adds a frame to the next batch, and makes the change visible once that batch is durable. An answer that depends on
 // writes which are not yet durable waits for them, and so does a refusal: a caller that received it earlier would read
 // again, find the old state, and retry in a loop.
-import { planAppend, validateWrites, type PlannedWrite } from '../../append-rules.ts';
+import {
+  answerTo,
+  applyWrite,
+  checkWrite,
+  isRetry,
+  planAppend,
+  validateWrites,
+  type PlannedWrite,
+  type TopicState,
+} from '../../append-rules.ts';
 import type { Appended, TopicWrite } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
 import { expiryAfter, lifeAfter } from '../../lifetime.ts';
@@ -12,9 +21,17 @@ import type { DiskReserve } from '../disk/disk-reserve.ts';
 import type { EngineTime } from '../topics/engine-time.ts';
 import type { Expiry } from '../topics/expiry.ts';
 import type { ConsumedFrame, DeliveredFrame } from '../format/frame-codec.ts';
-import { AppendEntry, Settling, type Answered, type Done, type Refused, type TopicEvents } from './append-entry.ts';
+import {
+  AppendEntry,
+  OneWriteEntry,
+  Settling,
+  type Answered,
+  type Done,
+  type Refused,
+  type TopicEvents,
+} from './append-entry.ts';
 import type { CommitEntry, GroupCommit } from './group-commit.ts';
-import { stagedWrite, type StagedWrite } from './staged-write.ts';
+import { StagedWrite } from './staged-write.ts';
 import { setConsumed, setDelivered, type Delivered } from '../topics/group-progress.ts';
 import type { TopicTable } from '../topics/topic-table.ts';
 import type { OffsetRange, Tombstone, Topic, TopicVersion } from '../topics/topic.ts';
@@ -47,7 +64,7 @@ export class Appender {
     this.#reserve = reserve;
     this.#time = time;
     this.#expiry = expiry;
-    this.#settling = new Settling(table, expiry);
+    this.#settling = new Settling(table, expiry, engine);
     this.#accounts = accounts;
     this.#besideOf = (name) => table.loaded(name)?.pending?.beside ?? 0;
     this.#newEpoch = newEpoch;
@@ -66,15 +83,45 @@ export class Appender {
       validateWrites(writes);
       this.#commit.check();
       const now = this.#time.now();
-      const topics = new Array<Topic>(writes.length);
-      let i = 0;
-      try {
-        for (const { topic } of writes) topics[i++] = this.#toWrite(topic, now);
-        this.#decide(topics, writes, now, resolve, reject);
-      } finally {
-        for (const topic of topics) unpin(topic);
-      }
+      const [write] = writes;
+      if (writes.length === 1 && write !== undefined) this.#appendOne(write, writes, now, resolve, reject);
+      else this.#appendAll(writes, now, resolve, reject);
     });
+  }
+
+  #appendAll(writes: readonly TopicWrite[], now: number, resolve: Answered, reject: Refused): void {
+    const topics = new Array<Topic>(writes.length);
+    let i = 0;
+    try {
+      for (const { topic } of writes) topics[i++] = pinned(this.#toWrite(topic, now));
+      this.#decide(topics, writes, now, resolve, reject);
+    } finally {
+      for (const topic of topics) unpin(topic);
+    }
+  }
+
+  /** Decides the common append by the same rules, without the lists that several writes need. Nothing else is loaded
+   *  meanwhile, so the topic is not pinned. */
+  #appendOne(write: TopicWrite, writes: readonly TopicWrite[], now: number, resolve: Answered, reject: Refused): void {
+    const topic = this.#toWrite(write.topic, now);
+    const { state } = topic;
+    if (state === undefined || write.quota !== undefined || isRetry(state, write)) {
+      this.#decide([topic], writes, now, resolve, reject);
+      return;
+    }
+    try {
+      checkWrite(topic, write);
+    } catch (error) {
+      this.#refuseAfterPending([topic], error, reject);
+      return;
+    }
+    const answers = new Array<Appended>(1);
+    const after = applyWrite(state, write, answers);
+    answers[0] = answerTo(state, after);
+    const version = this.#versionAfter(topic, write, false, after, now);
+    const entry = new OneWriteEntry(topic, write, state.next, version, this.#settling, answers, resolve, reject);
+    this.#commit.addOneWrite(entry);
+    topic.expect(version, state.next, entry.records);
   }
 
   #decide(
@@ -90,13 +137,18 @@ export class Appender {
       else {
         const release = this.#accounts.reserve(plan.writes, this.#besideOf, now);
         const staged = this.#stage(topics, plan.writes, now);
-        const entry = new AppendEntry(this.#settling, this.#engine, staged, plan.answers, resolve, reject, release);
-        this.#enqueue(entry);
+        const entry = new AppendEntry(this.#settling, staged, { answers: plan.answers, resolve, reject }, release);
+        this.#commit.add({ kind: 'append', writes: staged }, entry);
+        for (const { held, version, first, records } of staged) held.expect(version, first, records);
       }
     } catch (error) {
-      if (!(error instanceof BrokerError)) throw error;
-      this.#afterPending(topics, { then: () => reject(error), failed: reject });
+      this.#refuseAfterPending(topics, error, reject);
     }
+  }
+
+  #refuseAfterPending(topics: readonly Topic[], error: unknown, reject: Refused): void {
+    if (!(error instanceof BrokerError)) throw error;
+    this.#afterPending(topics, { then: () => reject(error), failed: reject });
   }
 
   /** Ends the topic's pending epoch. Resolves to false if there is none, or if the topic is not due for expiry after
@@ -220,34 +272,28 @@ export class Appender {
     });
   }
 
-  /** The topic is pinned until the append is decided. Ends it first if it is due. */
+  /** Ends the topic first if it is due. */
   #toWrite(name: LiteTopicName, now: number): Topic {
     const topic = this.#table.get(name);
-    topic.pins += 1;
     if (topic.pending !== undefined && this.#expiry.isDue(topic, now)) {
       this.#enqueueEnd(topic, topic.pending, 'expired', { resolve: () => undefined, reject: () => undefined });
     }
     return topic;
   }
 
-  #enqueue(entry: AppendEntry): void {
-    this.#commit.add({ kind: 'append', writes: entry.writes }, entry);
-    for (const staged of entry.writes) {
-      staged.held.expect(staged.version, staged.first, staged.records);
-    }
-  }
-
   #stage(topics: readonly Topic[], planned: readonly PlannedWrite[], now: number): readonly StagedWrite[] {
     const staged = new Array<StagedWrite>(planned.length);
     for (let i = 0; i < planned.length; i++) {
       const [held, one] = [topics[i], planned[i]];
-      if (held !== undefined && one !== undefined)
-        staged[i] = stagedWrite(held, one, this.#versionAfter(held, one, now));
+      if (held === undefined || one === undefined) continue;
+      const { write, created, state, appended } = one;
+      const version = this.#versionAfter(held, write, created, state, now);
+      staged[i] = new StagedWrite(held, write, created, appended.first, version);
     }
     return staged;
   }
 
-  #versionAfter(topic: Topic, { write, created, state }: PlannedWrite, now: number): TopicVersion {
+  #versionAfter(topic: Topic, write: TopicWrite, created: boolean, state: TopicState, now: number): TopicVersion {
     const before = created ? undefined : topic.pending;
     const ttlMs = write.ttlMs ?? before?.ttlMs;
     const life = lifeAfter(before?.life, write, created, now);
@@ -307,6 +353,12 @@ function reserveShare(writes: readonly TopicWrite[]): 'none' | 'half' | 'all' {
     if (mayUseReserve === 'half') share = 'half';
   }
   return share;
+}
+
+/** The topic stays in memory until the append is decided. */
+function pinned(topic: Topic): Topic {
+  topic.pins += 1;
+  return topic;
 }
 
 /** `topic` is undefined where an earlier topic of the append could not be loaded. */

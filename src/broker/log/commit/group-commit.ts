@@ -11,7 +11,14 @@ import type { Clock, Timer } from '../../../base/clock.ts';
 import { BrokerError } from '../../errors.ts';
 import { BATCH_HEAD_BYTES } from '../format/batch-codec.ts';
 import { ByteWriter } from '../format/byte-writer.ts';
-import { encodeFrame, type Frame, type SizedRecord, type FrameLocation } from '../format/frame-codec.ts';
+import {
+  encodeFrame,
+  encodeOneWrite,
+  type Frame,
+  type FrameLocation,
+  type FrameWrite,
+  type SizedRecord,
+} from '../format/frame-codec.ts';
 import { DeviceFull, type LogWriter } from '../disk/log-writer.ts';
 import type { RecentLog } from '../read/recent-log.ts';
 import type { EngineTime } from '../topics/engine-time.ts';
@@ -135,6 +142,15 @@ export class GroupCommit {
     const batch = this.#open;
     batch.starts.push(batch.bytes.length);
     encodeFrame(batch.bytes, frame);
+    batch.entries.push(entry);
+    this.#schedule();
+  }
+
+  /** Adds the frame of an append whose only write is the entry. */
+  addOneWrite(entry: CommitEntry & FrameWrite<SizedRecord>): void {
+    const batch = this.#open;
+    batch.starts.push(batch.bytes.length);
+    encodeOneWrite(batch.bytes, entry);
     batch.entries.push(entry);
     this.#schedule();
   }

@@ -1,5 +1,6 @@
 // A growing buffer into which the engine writes everything for the disk. The engine reuses it for every batch, so that
 // an append allocates nothing of its own. Numbers are varints (7 bits a byte, at most 8 bytes: 2^53 - 1).
+import { frameChecksum } from './frame-checksum.ts';
 
 export class ByteWriter {
   readonly #allocate: (bytes: number) => Buffer;
@@ -20,6 +21,11 @@ export class ByteWriter {
     return this.#buffer.subarray(from, this.#length);
   }
 
+  /** Of the bytes written so far from `from` on. */
+  checksum(from: number): number {
+    return frameChecksum(this.#buffer, from, this.#length);
+  }
+
   clear(): void {
     this.#length = 0;
   }
@@ -36,7 +42,11 @@ export class ByteWriter {
   }
 
   patchUint32(at: number, value: number): void {
-    this.#buffer.writeUInt32LE(value >>> 0, at);
+    const buffer = this.#buffer;
+    buffer[at] = value;
+    buffer[at + 1] = value >>> 8;
+    buffer[at + 2] = value >>> 16;
+    buffer[at + 3] = value >>> 24;
   }
 
   /** A whole number from 0 to 2^53 - 1. */

@@ -1,12 +1,10 @@
 // Encodes and decodes one frame of the log. A frame is the atomic unit: one append call, one end of a topic, one step
 // of a group. Pure. It stores outcomes (first offset, epoch, expiry) and never conditions, so that replay needs no
 // clock, no randomness and no decision. The decoder takes any bytes and throws only `corrupt`.
-import { crc32 } from 'node:zlib';
 import {
   APPEND_RECORDS_MAX,
   APPEND_WRITES_MAX,
   RECORD_BYTES_MAX,
-  SUPERSEDES_MAX,
   type NewRecord,
   type Priority,
 } from '../../broker.ts';
@@ -15,7 +13,9 @@ import type { TopicLife } from '../../lifetime.ts';
 import { TOPIC_NAME_BYTES_MAX, type LiteTopicName } from '../../lite-topic.ts';
 import { ByteReader } from './byte-reader.ts';
 import type { ByteWriter } from './byte-writer.ts';
+import { frameChecksum } from './frame-checksum.ts';
 import { decodeLife, encodeLife } from './life-codec.ts';
+import { decodeRanges, encodeRanges } from './ranges-codec.ts';
 
 /** `[body length, crc32 of the body]` */
 export const FRAME_HEAD_BYTES = 8;
@@ -157,9 +157,7 @@ export type Frame<R> =
 
 /** Writes head and body. Returns the length of the whole frame. */
 export function encodeFrame(into: ByteWriter, frame: Frame<SizedRecord>): number {
-  const start = into.length;
-  into.skip(FRAME_HEAD_BYTES);
-  into.byte(KINDS[frame.kind]);
+  const start = beginFrame(into, frame.kind);
   switch (frame.kind) {
     case 'append':
       into.byte(frame.writes.length);
@@ -198,9 +196,30 @@ export function encodeFrame(into: ByteWriter, frame: Frame<SizedRecord>): number
       encodeRanges(into, frame.ranges);
       break;
   }
+  return endFrame(into, start);
+}
+
+/** Writes `{ kind: 'append', writes: [write] }`, the frame of most appends, without these two objects. (hot) */
+export function encodeOneWrite(into: ByteWriter, write: FrameWrite<SizedRecord>): void {
+  const start = beginFrame(into, 'append');
+  into.byte(1);
+  encodeWrite(into, write);
+  endFrame(into, start);
+}
+
+/** Returns where the frame begins. */
+function beginFrame(into: ByteWriter, kind: Frame<never>['kind']): number {
+  const start = into.length;
+  into.skip(FRAME_HEAD_BYTES);
+  into.byte(KINDS[kind]);
+  return start;
+}
+
+/** Fills in the head. Returns the length of the whole frame. */
+function endFrame(into: ByteWriter, start: number): number {
   const length = into.length - start;
   into.patchUint32(start, length - FRAME_HEAD_BYTES);
-  into.patchUint32(start + 4, crc32(into.view(start + FRAME_HEAD_BYTES)));
+  into.patchUint32(start + 4, into.checksum(start + FRAME_HEAD_BYTES));
   return length;
 }
 
@@ -248,17 +267,6 @@ function encodeMoved(into: ByteWriter, { from, topic, epoch, runs }: MovedFrame<
   }
 }
 
-/** Writes each range as its distance from the end of the previous one and its length: small numbers take few bytes. */
-function encodeRanges(into: ByteWriter, ranges: readonly (readonly [number, number])[]): void {
-  into.varint(ranges.length);
-  let after = 0;
-  for (const [from, to] of ranges) {
-    into.varint(from - after);
-    into.varint(to - from);
-    after = to + 1;
-  }
-}
-
 export interface FrameSlice {
   /** Where the body begins in the buffer. */
   readonly bodyStart: number;
@@ -272,8 +280,7 @@ export function sliceFrame(buffer: Buffer, at: number, end = buffer.length): Fra
   const length = buffer.readUInt32LE(at);
   const bodyStart = at + FRAME_HEAD_BYTES;
   if (length === 0 || length > end - bodyStart) throw new BrokerError('corrupt', 'a frame ends too early');
-  const crc = buffer.readUInt32LE(at + 4);
-  if (crc32(buffer.subarray(bodyStart, bodyStart + length)) !== crc) {
+  if (frameChecksum(buffer, bodyStart, bodyStart + length) !== buffer.readUInt32LE(at + 4)) {
     throw new BrokerError('corrupt', 'a frame does not match its checksum');
   }
   return { bodyStart, end: bodyStart + length };
@@ -366,17 +373,6 @@ function decodeRecord(reader: ByteReader): StoredRecord {
   const start = reader.at;
   reader.skip(size);
   return { major: head % 2 === 1, start, size };
-}
-
-function decodeRanges(reader: ByteReader): [number, number][] {
-  let after = 0;
-  return Array.from({ length: reader.count(SUPERSEDES_MAX) }, () => {
-    const from = after + reader.varint();
-    const to = from + reader.varint();
-    if (to >= Number.MAX_SAFE_INTEGER) throw new BrokerError('corrupt', 'an offset is too large');
-    after = to + 1;
-    return [from, to];
-  });
 }
 
 function decodePriority(reader: ByteReader): Priority {
