@@ -5,6 +5,8 @@ import { isRetryable } from '../broker/errors.ts';
 import type { Position } from '../broker/position.ts';
 import { delay, type Clock } from '../base/clock.ts';
 import type { CommandLog, Snapshot } from '../session/commands/command-log.ts';
+import { findRun } from '../session/commands/command-state.ts';
+import { findBranch } from '../session/history/find-branch-node.ts';
 import type { Cursors } from '../session/stores/cursors.ts';
 import { SessionError } from '../session/errors.ts';
 import { owns } from '../session/require-owner.ts';
@@ -22,6 +24,7 @@ import { GatewayError } from './gateway-error.ts';
 import type { Metrics } from './metrics.ts';
 import type { QueueWatch } from './watch/queue-watch.ts';
 import type { Readiness } from './readiness.ts';
+import type { PageReads } from './http/page-reads.ts';
 import type { SessionIds } from './http/session-ids.ts';
 import { parseGivenPosition, type GivenPosition } from './http/wire-position.ts';
 
@@ -31,6 +34,8 @@ export interface EventStreamsDeps {
   readonly log: CommandLog;
   readonly sessionIds: SessionIds;
   readonly cursors: Cursors;
+  /** A search for an old run takes its turn here. */
+  readonly reads: PageReads;
   readonly queueWatch: QueueWatch;
   readonly metrics: Metrics;
   readonly readiness: Readiness;
@@ -72,6 +77,13 @@ export interface StreamStart {
   readonly isResuming: boolean;
 }
 
+/** A stream that begins before the `run.queued` of a run. */
+export interface RunStart extends StreamStart {
+  readonly after: Position;
+  readonly topicInfo: TopicInfo;
+  readonly answer: { readonly runId: string; readonly queuedAt: number };
+}
+
 export interface StreamOptions {
   readonly start: StreamStart;
   readonly wire: WireName;
@@ -96,7 +108,7 @@ export class EventStreams {
   async start(identity: Identity, sessionId: string, { after, cursor }: StartOptions): Promise<StreamStart> {
     this.#deps.readiness.mustNotDrain();
     const user = userKey(identity.principal);
-    this.#mustHaveRoom(user);
+    this.mustHaveRoom(identity);
     const given = after === undefined ? undefined : parseGivenPosition(after);
     const named = await this.#deps.sessionIds.find(identity, sessionId);
     const { ref, look } = await this.#authorize(identity, named, given);
@@ -114,6 +126,33 @@ export class EventStreams {
       topicInfo: look?.info,
       answer: answerOf(look?.loaded),
       isResuming: from !== undefined,
+    };
+  }
+
+  /** Starts before the `run.queued` of a run: queued, active, of the shown branch, or old. `hasRoom`: the caller has
+   *  called `mustHaveRoom` before it sent the prompt of the run, so this request is not refused for it any more.
+   *  @throws GatewayError draining, node-full, too-many; SessionError not-found, run-not-found */
+  async startAtRun(identity: Identity, sessionId: string, runId: string, { hasRoom = false } = {}): Promise<RunStart> {
+    const { readiness, sessionIds, log, broker, reads } = this.#deps;
+    const { principal } = identity;
+    readiness.mustNotDrain();
+    if (!hasRoom) this.mustHaveRoom(identity);
+    const ref = await sessionIds.find(identity, sessionId);
+    const look = await log.snapshot(ref);
+    if (look === undefined || !owns(principal, look.loaded)) throw new SessionError('not-found');
+    const { info, loaded } = look;
+    const queuedAt =
+      findRun(loaded.state, runId)?.queuedAt ??
+      (await reads.inTurn(principal, () => findBranch(broker, ref, loaded, runId))).at;
+    return {
+      ref,
+      after: { epoch: loaded.epoch, offset: queuedAt - 1 },
+      isWaiting: loaded.state.runs.some((run) => run.state === 'queued'),
+      info: infoOf(loaded),
+      user: userKey(principal),
+      topicInfo: info,
+      answer: { runId, queuedAt },
+      isResuming: false,
     };
   }
 
@@ -164,8 +203,10 @@ export class EventStreams {
     }
   }
 
-  /** Refuses a stream while too many readers catch up, which spreads a reconnect storm over the nodes and over time. */
-  #mustHaveRoom(user: string): void {
+  /** Refuses a stream while too many readers catch up, which spreads a reconnect storm over the nodes and over time.
+   *  @throws GatewayError node-full, too-many */
+  mustHaveRoom({ principal }: Identity): void {
+    const user = userKey(principal);
     const retryAfterMs = CROWDED_RETRY_MS * (1 + this.#deps.random());
     if (this.#gate.isCrowdedBy(user))
       throw new GatewayError('too-many', { message: 'too many streams of this user are catching up', retryAfterMs });

@@ -80,6 +80,7 @@ export function buildParts(deps: PartsDeps) {
     broker,
     hub,
     log,
+    reads,
     queueWatch,
     metrics,
     readiness,

@@ -47,14 +47,15 @@ export interface SharedWire extends WireBase {
   readonly shared: WireEncoder;
 }
 
-/** A wire that folds a run and sends what its protocol can express of it. */
-export interface ProjectedWire extends WireBase {
+/** A wire that folds a run and sends what its protocol can express of it. `Request`: what the frames repeat of the
+ *  reader's request, for example ids that the client chose. */
+export interface ProjectedWire<Request = void> extends WireBase {
   readonly shared?: undefined;
-  /** One projection for each reader. */
-  project(seed: Seed): Projection;
+  /** One projection for each reader. Wires other than `text` return `projectRun(seed, frames, replay)`. */
+  project(seed: Seed, request: Request): Projection;
 }
 
-export type Wire = SharedWire | ProjectedWire;
+export type Wire = SharedWire | ProjectedWire<never>;
 
 /** Encodes the events of a stream. The stream does not send empty frames. */
 export interface WireEncoder {
@@ -82,7 +83,7 @@ export interface LostRecords {
 
 export interface Seed {
   readonly runId: string;
-  /** The reader holds everything up to this offset. Undefined: it holds nothing. */
+  /** An offset: the reader holds everything up to this offset. Undefined: it holds nothing. */
   readonly after: number | undefined;
 }
 

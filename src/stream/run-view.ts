@@ -1,62 +1,380 @@
-// The fold of one run: its parts and their text, from its public events. All projections use this fold and have none of
-// their own. It keeps what projections read: unlike the worker's AnswerBuilder it has no marks, and it stores the text
-// of text parts only. It returns what each event changed.
-import type { ChatEvent, PartKind } from '../session/events/chat-event.ts';
+// The fold of one run, from its public events. All projections use this fold and have none of their own: it returns
+// what each event changed for a reader. Unlike the worker's AnswerBuilder it has no marks.
+//
+// Absorption: a worker that takes a run over drops text of the answer, and mostly says the same text again. Once
+// readers are shown what the fold holds, dropped text is kept to be compared. Text that is said again as it was shown
+// is no change. Only other text, or another part, takes text back (`rewound`).
+import { isDeepStrictEqual } from 'node:util';
+import type {
+  ChatEvent,
+  PartKind,
+  RunError,
+  RunTerminal,
+  RunUsage,
+  PartStarted,
+} from '../session/events/chat-event.ts';
 import { TextBuffer } from '../session/events/text-buffer.ts';
+import type { LostRecords } from './projection.ts';
+
+/** What a tool returned: one of both. */
+export interface ToolOutcome {
+  readonly result?: unknown;
+  readonly error?: string;
+}
 
 export interface ViewedPart {
   readonly kind: PartKind;
-  /** Empty unless `kind` is `text`. */
+  /** The text that the log has now. For a tool call: its arguments. */
   readonly text: TextBuffer;
+  readonly toolCallId?: string;
+  readonly toolName?: string;
+  readonly executor?: 'agent' | 'client';
+  /** No text follows. Set by `closed`; a `rewound` may open the part again. */
+  readonly isDone: boolean;
 }
 
-/** `rewound`: a restart dropped text of one part, and all later parts. */
+/** What one event changed for a reader. A part of text or reasoning closes when the next part begins; a tool call when
+ *  its result comes, because the deltas of several calls may alternate. What is open at the end of the run closes
+ *  then. */
 export type Change =
+  | { readonly type: 'queued' }
+  | { readonly type: 'started' }
+  | { readonly type: 'opened'; readonly part: number }
+  | { readonly type: 'closed'; readonly part: number }
   | { readonly type: 'delta'; readonly part: number; readonly text: string }
-  | { readonly type: 'rewound' }
+  | ({ readonly type: 'result'; readonly toolCallId: string } & ToolOutcome)
+  /** The parts behind `part` are dropped; there were `dropped`. `part` ends at `at`, is open again and has no result,
+   *  also where no text of it was dropped. -1: no part remains. What the log still has behind this place follows as
+   *  new changes. */
+  | { readonly type: 'rewound'; readonly part: number; readonly at: number; readonly dropped: number }
+  /** Records of the run are lost, or a delta does not join: what follows would show an answer with a gap. */
+  | { readonly type: 'lost' }
   | { readonly type: 'ended' };
+
+export type RunState = 'queued' | 'running' | 'completed' | 'failed' | 'cancelled';
+
+type PartHead = Pick<ViewedPart, 'kind' | 'toolCallId' | 'toolName' | 'executor'>;
+
+interface Part extends ViewedPart {
+  isDone: boolean;
+  /** Text behind `text` that readers were shown, that a restart dropped, and that was not said again yet. */
+  rest: string;
+}
+
+const NO_CHANGES: readonly Change[] = [];
 
 export class RunView {
   readonly runId: string;
-  readonly parts: ViewedPart[] = [];
+  /** The id of the answer. */
+  answerId: string | undefined;
+  /** The id of the prompt. */
+  messageId: string | undefined;
+  agent: string | undefined;
+  model: string | undefined;
+  state: RunState = 'queued';
+  /** Offset of `run.queued`. */
+  queuedAt: number | undefined;
+  /** Offset of the last event of the run. */
+  offset = -1;
+  /** Times as in the events (RFC 3339). */
+  createdAt: string | undefined;
+  startedAt: string | undefined;
+  endedAt: string | undefined;
+  usage: RunUsage | undefined;
+  finishReason: string | undefined;
+  error: RunError | undefined;
+  cancelledBy: string | undefined;
+  cancelReason: string | undefined;
+  /** The answer has a gap. A restart from nothing ends this. */
+  isLost = false;
+  readonly #parts: Part[] = [];
+  readonly #results = new Map<string, ToolOutcome>();
+  /** Parts behind `#parts` that readers were shown and a restart dropped whole, in order. */
+  #dropped: Part[] = [];
+  readonly #droppedResults = new Map<string, ToolOutcome>();
+  #isShown = false;
 
   constructor(runId: string) {
     this.runId = runId;
   }
 
-  /** Undefined: the event changed nothing, or is of another run. */
-  apply(event: ChatEvent): Change | undefined {
-    if (!('runId' in event) || event.runId !== this.runId) return undefined;
+  get parts(): readonly ViewedPart[] {
+    return this.#parts;
+  }
+
+  /** By the id of the tool call. */
+  get results(): ReadonlyMap<string, ToolOutcome> {
+    return this.#results;
+  }
+
+  get hasEnded(): boolean {
+    return this.state === 'completed' || this.state === 'failed' || this.state === 'cancelled';
+  }
+
+  /** From now on a reader is shown what the fold holds, and each change. Before, a restart takes back at once what it
+   *  drops, because nobody was shown it. */
+  show(): void {
+    this.#isShown = true;
+  }
+
+  /** All changes of one event, in order. None for an event of another run, and after the end. */
+  apply(event: ChatEvent | LostRecords, offset: number): readonly Change[] {
+    if (event.type === 'lost') {
+      if (this.hasEnded) return NO_CHANGES;
+      this.isLost = true;
+      return [{ type: 'lost' }];
+    }
+    if (!('runId' in event) || event.runId !== this.runId || this.hasEnded) return NO_CHANGES;
+    this.offset = offset;
     switch (event.type) {
+      case 'delta':
+        this.answerId ??= event.messageId;
+        return this.#append(event.part, event.kind, event.text);
       case 'part.started':
-        this.#open(event.part, event.kind);
-        return undefined;
-      case 'delta': {
-        const { part, kind, text } = event;
-        const { kind: opened, text: stored } = this.parts[part] ?? this.#open(part, kind);
-        if (opened === 'text') stored.append(text);
-        return { type: 'delta', part, text };
-      }
+        return this.#begin(event.part, headOf(event));
+      case 'tool.result':
+        return this.#settleCall(event.toolCallId, outcomeOf(event));
+      case 'run.queued':
+        [this.queuedAt, this.createdAt, this.messageId] = [offset, event.createdAt, event.messageId];
+        [this.agent, this.model, this.answerId] = [event.agent, event.model, event.answerId];
+        return [{ type: 'queued' }];
+      case 'run.started':
+        return this.#start(event);
       case 'run.restarted':
-        return this.#rewind(event.part, event.at);
+        return this.#restart(event.part, event.at);
       case 'run.completed':
       case 'run.failed':
       case 'run.cancelled':
-        return { type: 'ended' };
+        return this.#end(event);
       default:
-        return undefined;
+        return NO_CHANGES;
     }
   }
 
-  #open(part: number, kind: PartKind): ViewedPart {
-    return (this.parts[part] = { kind, text: new TextBuffer() });
+  /** The changes that give a reader that holds nothing everything that the fold holds. */
+  changes(): readonly Change[] {
+    const changes: Change[] = this.queuedAt === undefined ? [] : [{ type: 'queued' }];
+    if (this.startedAt !== undefined) changes.push({ type: 'started' });
+    this.#tellParts(0, changes);
+    if (this.hasEnded) changes.push({ type: 'ended' });
+    return changes;
   }
 
-  #rewind(part: number, at: number): Change {
-    this.parts.length = Math.min(this.parts.length, part + 1);
-    this.parts[part]?.text.truncate(at);
-    // A part without text starts again with the next event, possibly with another kind.
-    if (at === 0) this.parts.length = Math.min(this.parts.length, part);
-    return { type: 'rewound' };
+  #start(event: Extract<ChatEvent, { type: 'run.started' }>): readonly Change[] {
+    this.answerId = event.messageId;
+    this.model = event.model;
+    if (this.startedAt !== undefined) return NO_CHANGES;
+    this.startedAt = event.createdAt;
+    this.state = 'running';
+    return [{ type: 'started' }];
   }
+
+  #begin(index: number, head: PartHead): readonly Change[] {
+    const changes: Change[] = [];
+    // A text part without text has no records.
+    while (this.#parts.length < index) this.#beginNext({ kind: 'text' }, changes);
+    if (index === this.#parts.length) this.#beginNext(head, changes);
+    return changes;
+  }
+
+  #beginNext(head: PartHead, changes: Change[]): void {
+    const last = this.#parts.at(-1);
+    if (last !== undefined && last.kind !== 'tool-call') {
+      if (last.rest !== '') this.#rewind(this.#parts.length - 1, changes);
+    }
+    const known = this.#dropped[0];
+    if (known !== undefined && isSameHead(known, head)) {
+      this.#parts.push(known);
+      this.#dropped.shift();
+      return;
+    }
+    if (known !== undefined) this.#rewind(this.#parts.length - 1, changes);
+    if (last !== undefined && last.kind !== 'tool-call') this.#close(this.#parts.length - 1, changes);
+    changes.push({ type: 'opened', part: this.#parts.length });
+    this.#parts.push({ ...head, text: new TextBuffer(), isDone: false, rest: '' });
+  }
+
+  #append(index: number, kind: PartKind, text: string): readonly Change[] {
+    const known = this.#parts[index];
+    // Nearly every event is a delta at the end of an open part.
+    if (known !== undefined && known.rest === '' && !known.isDone && this.#dropped.length === 0) {
+      known.text.append(text);
+      return [{ type: 'delta', part: index, text }];
+    }
+    const changes = known === undefined ? [...this.#begin(index, { kind })] : [];
+    const part = this.#parts[index];
+    if (part === undefined || text === '') return changes;
+    const same = differsAt(text, part.rest);
+    part.text.append(text.slice(0, same));
+    const isOther = same < Math.min(text.length, part.rest.length);
+    part.rest = part.rest.slice(same);
+    const news = text.slice(same);
+    if (news === '') return changes;
+    if (part.kind !== 'tool-call' && index < this.#parts.length - 1) {
+      this.isLost = true;
+      return [...changes, { type: 'lost' }];
+    }
+    const isLonger = part.isDone || (part.kind !== 'tool-call' && this.#dropped.length > 0);
+    if (isOther || isLonger) {
+      this.#results.delete(part.toolCallId ?? '');
+      this.#rewind(index, changes);
+    }
+    part.text.append(news);
+    changes.push({ type: 'delta', part: index, text: news });
+    return changes;
+  }
+
+  #settleCall(toolCallId: string, outcome: ToolOutcome): readonly Change[] {
+    const changes: Change[] = [];
+    const index = this.#parts.findIndex((part) => part.toolCallId === toolCallId);
+    if (index >= 0 && this.#parts[index]?.rest !== '') this.#rewind(index, changes);
+    const dropped = this.#droppedResults.get(toolCallId);
+    this.#droppedResults.delete(toolCallId);
+    this.#results.set(toolCallId, outcome);
+    if (dropped !== undefined && isSameOutcome(dropped, outcome)) return changes;
+    if (index >= 0) this.#close(index, changes);
+    changes.push({ type: 'result', toolCallId, ...outcome });
+    return changes;
+  }
+
+  #restart(index: number, at: number): readonly Change[] {
+    if (index === 0 && at === 0) this.isLost = false;
+    // A part without text starts again with the next event, possibly with another kind.
+    const kept = Math.min(this.#parts.length, at === 0 ? index : index + 1);
+    const dropped = this.#parts.splice(kept);
+    const last = this.#parts[index];
+    const text = last?.text.toString() ?? '';
+    last?.text.truncate(at);
+    const isCut = text.length > at;
+    if (!this.#isShown) {
+      for (const { toolCallId = '' } of isCut && last !== undefined ? [last, ...dropped] : dropped)
+        this.#results.delete(toolCallId);
+      const end = this.#parts.at(-1);
+      if (end !== undefined) end.isDone = this.#results.has(end.toolCallId ?? '');
+      return isCut || dropped.length > 0 ? [this.#rewound(dropped.length)] : NO_CHANGES;
+    }
+    if (last !== undefined) last.rest = text.slice(at) + last.rest;
+    for (const part of dropped) {
+      part.rest = part.text.toString() + part.rest;
+      part.text.truncate(0);
+      this.#dropResult(part.toolCallId);
+    }
+    if (isCut) this.#dropResult(last?.toolCallId);
+    this.#dropped = [...dropped, ...this.#dropped];
+    return NO_CHANGES;
+  }
+
+  #dropResult(toolCallId = ''): void {
+    const outcome = this.#results.get(toolCallId);
+    if (outcome === undefined) return;
+    this.#results.delete(toolCallId);
+    this.#droppedResults.set(toolCallId, outcome);
+  }
+
+  #end(event: RunTerminal): readonly Change[] {
+    const changes: Change[] = [];
+    const short = this.#parts.findIndex(({ rest }) => rest !== '');
+    if (short >= 0) this.#rewind(short, changes);
+    else if (this.#dropped.length > 0) this.#rewind(this.#parts.length - 1, changes);
+    this.#parts.forEach((_, index) => this.#close(index, changes));
+    this.endedAt = event.endedAt;
+    if ('usage' in event) this.usage = event.usage;
+    if (event.type === 'run.completed') [this.state, this.finishReason] = ['completed', event.finishReason];
+    else if (event.type === 'run.failed') [this.state, this.error] = ['failed', event.error];
+    else [this.state, this.cancelledBy, this.cancelReason] = ['cancelled', event.by, event.reason];
+    changes.push({ type: 'ended' });
+    return changes;
+  }
+
+  #close(index: number, changes: Change[]): void {
+    const part = this.#parts[index];
+    if (part === undefined || part.isDone) return;
+    part.isDone = true;
+    changes.push({ type: 'closed', part: index });
+  }
+
+  /** Takes back what readers were shown and the log does not have behind the text of this part. */
+  #rewind(index: number, changes: Change[]): void {
+    const later = this.#parts.splice(index + 1);
+    const part = this.#parts[index];
+    changes.push(this.#rewound(later.length + this.#dropped.length));
+    if (part !== undefined) this.#openAgain(part, index, changes);
+    this.#dropped = [];
+    const kept = new Set(this.#parts.slice(0, index).map(({ toolCallId }) => toolCallId));
+    for (const id of [...this.#droppedResults.keys()]) if (!kept.has(id)) this.#droppedResults.delete(id);
+    later.forEach((one, i) => {
+      const isDone = one.kind === 'tool-call' ? this.#results.has(one.toolCallId ?? '') : i < later.length - 1;
+      this.#parts.push({ ...one, rest: '', isDone });
+    });
+    this.#tellParts(index + 1, changes);
+  }
+
+  #openAgain(part: Part, index: number, changes: Change[]): void {
+    [part.rest, part.isDone] = ['', false];
+    const { toolCallId = '' } = part;
+    const outcome = this.#results.get(toolCallId);
+    if (outcome === undefined) return;
+    this.#close(index, changes);
+    changes.push({ type: 'result', toolCallId, ...outcome });
+  }
+
+  #rewound(dropped: number): Change {
+    return { type: 'rewound', part: this.#parts.length - 1, at: this.#parts.at(-1)?.text.length ?? 0, dropped };
+  }
+
+  /** The changes of the parts from one on. The results of calls that follow one another come behind the last call, as
+   *  where an agent runs the calls of one step. */
+  #tellParts(from: number, changes: Change[]): void {
+    let results: Change[] = [];
+    for (let index = from; index < this.#parts.length; index += 1) {
+      const part = this.#parts[index];
+      if (part === undefined) continue;
+      if (part.kind !== 'tool-call') {
+        for (const result of results) changes.push(result);
+        results = [];
+      }
+      changes.push({ type: 'opened', part: index });
+      if (part.text.length > 0) changes.push({ type: 'delta', part: index, text: part.text.toString() });
+      if (part.isDone) changes.push({ type: 'closed', part: index });
+      const outcome = this.#results.get(part.toolCallId ?? '');
+      if (outcome !== undefined) results.push({ type: 'result', toolCallId: part.toolCallId ?? '', ...outcome });
+    }
+    for (const result of results) changes.push(result);
+  }
+}
+
+function headOf({ kind, toolCallId, toolName, ...rest }: PartStarted & Pick<ViewedPart, 'executor'>): PartHead {
+  return {
+    kind,
+    ...(toolCallId === undefined ? {} : { toolCallId }),
+    ...(toolName === undefined ? {} : { toolName }),
+    ...(rest.executor === undefined ? {} : { executor: rest.executor }),
+  };
+}
+
+function isSameHead(one: PartHead, other: PartHead): boolean {
+  return (
+    one.kind === other.kind &&
+    one.toolCallId === other.toolCallId &&
+    one.toolName === other.toolName &&
+    one.executor === other.executor
+  );
+}
+
+function outcomeOf({ result, error }: Extract<ChatEvent, { type: 'tool.result' }>): ToolOutcome {
+  return error === undefined ? { result } : { error };
+}
+
+/** UTF-16 code units at the begin of both texts that are the same. Never between the halves of a surrogate pair. */
+function differsAt(text: string, shown: string): number {
+  const end = Math.min(text.length, shown.length);
+  if (text.slice(0, end) === shown.slice(0, end)) return end;
+  let at = 0;
+  while (text.charCodeAt(at) === shown.charCodeAt(at)) at += 1;
+  const before = text.charCodeAt(at - 1);
+  return before >= 0xd800 && before <= 0xdbff ? at - 1 : at;
+}
+
+function isSameOutcome(one: ToolOutcome, other: ToolOutcome): boolean {
+  return one.error === other.error && isDeepStrictEqual(one.result, other.result);
 }

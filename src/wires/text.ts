@@ -1,6 +1,7 @@
 // The text wire: one answer as plain text while it streams, without reasoning and tool calls. The wire cannot take back
 // text that it has sent. So after a restart the stream continues only where the model repeats the dropped text exactly;
-// otherwise, and where records are lost, the gateway cuts the connection. [PROTOCOL §5]
+// otherwise, and where records are lost (what follows a gap would look whole), the gateway cuts the connection.
+// Parts form one text here, so the wire compares repeated text itself: its view is never shown. [PROTOCOL §5]
 import { LOST_UNIT } from '../stream/cut.ts';
 import type { ControlEvent, ParsedEvent, ProjectedWire, Projection, Seed } from '../stream/projection.ts';
 import { RunView } from '../stream/run-view.ts';
@@ -39,7 +40,7 @@ class TextProjection implements Projection {
   }
 
   fold(events: readonly ParsedEvent[]): void {
-    for (const { offset, event } of events) this.#apply(event, offset <= this.#after);
+    for (const event of events) this.#apply(event, event.offset <= this.#after);
   }
 
   open(): string {
@@ -57,19 +58,16 @@ class TextProjection implements Projection {
   }
 
   /** `isHeld`: the reader received the event before, on another connection. */
-  #apply(event: ParsedEvent['event'], isHeld: boolean): void {
+  #apply({ offset, event }: ParsedEvent, isHeld: boolean): void {
     if (this.#outcome !== undefined) return;
-    if (event.type === 'lost') {
-      // The text behind the gap would follow the text before it as if nothing were missing.
-      this.#outcome = 'break';
-      return;
-    }
     const before = event.type === 'run.restarted' ? this.#visible() : '';
-    const change = this.#view.apply(event);
-    if (change?.type === 'delta') {
-      if (this.#view.parts[change.part]?.kind === 'text') this.#extend(change.part, change.text, isHeld);
-    } else if (change?.type === 'rewound') this.#rewind(before);
-    else if (change?.type === 'ended') this.#outcome = this.#dropped === '' ? 'end' : 'break';
+    for (const change of this.#view.apply(event, offset)) {
+      if (change.type === 'delta') {
+        if (this.#view.parts[change.part]?.kind === 'text') this.#extend(change.part, change.text, isHeld);
+      } else if (change.type === 'rewound') this.#rewind(before);
+      else if (change.type === 'lost') this.#outcome = 'break';
+      else if (change.type === 'ended') this.#outcome = this.#dropped === '' ? 'end' : 'break';
+    }
   }
 
   #extend(part: number, text: string, isHeld: boolean): void {
@@ -96,8 +94,8 @@ class TextProjection implements Projection {
   #rewind(before: string): void {
     let length = 0;
     this.#lastPart = -1;
-    this.#view.parts.forEach(({ text }, part) => {
-      if (text.length === 0) return;
+    this.#view.parts.forEach(({ kind, text }, part) => {
+      if (kind !== 'text' || text.length === 0) return;
       length += text.length;
       this.#lastPart = part;
     });
@@ -108,7 +106,7 @@ class TextProjection implements Projection {
   }
 
   #visible(): string {
-    return this.#view.parts.map(({ text }) => text.toString()).join('');
+    return this.#view.parts.map(({ kind, text }) => (kind === 'text' ? text.toString() : '')).join('');
   }
 
   #flush(): string {

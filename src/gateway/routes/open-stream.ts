@@ -3,7 +3,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Clock } from '../../base/clock.ts';
 import type { Wire, WireEncoder } from '../../stream/projection.ts';
-import type { Admission } from '../limits/admission.ts';
+import type { Admission, CountedConnection } from '../limits/admission.ts';
 import { untilItsTurn, type LastRequests } from '../http/answer-order.ts';
 import type { Credentials } from '../auth/credentials.ts';
 import { requireScope, type Identity } from '../auth/identity.ts';
@@ -45,7 +45,8 @@ export interface StreamRoute {
   readonly wire: Wire;
   readonly sessionId: string;
   readonly ticket: string | undefined;
-  /** Returns what the gateway streams, or throws the error of the response. */
+  /** Returns what the gateway streams, or throws the error of the response. For a POST it may send a prompt before:
+   *  whatever fails behind that, the prompt is stored and its run continues. */
   readonly prepare: (identity: Identity) => Promise<PreparedStream>;
 }
 
@@ -65,19 +66,25 @@ export async function openStream(
   if (wire.framing === 'chunked') mustHaveChunks(request, reply);
   // A node that drains must not spend the ticket.
   readiness.mustNotDrain();
-  // A HEAD request does not spend the ticket.
-  const { identity, byTicket } = await credentials.ofStream(request, isHead ? undefined : ticket);
+  // A HEAD request does not spend the ticket. A POST has the token that its route requires: cookies do not count.
+  const { identity, byTicket } =
+    request.identity === null
+      ? await credentials.ofStream(request, isHead ? undefined : ticket)
+      : { identity: request.identity, byTicket: false };
   requireScope(identity, 'chat');
-  const { headers, ...stream } = await prepare(identity);
-  admission.check(request.ip, identity.principal);
+  const entered = request.method === 'POST' ? enterFirst(deps, request, identity) : undefined;
+  const { headers, ...stream } = await prepare(identity).catch((error: unknown) => {
+    entered?.release();
+    throw error;
+  });
+  if (entered === undefined) admission.check(request.ip, identity.principal);
   if (isHead) {
     reply.hijack();
     writeStreamHead(reply.raw, wire, { ...ownHeaders(reply), ...headers });
     reply.raw.end();
     return;
   }
-  const counted = admission.enter(request.ip);
-  counted.assign(identity.principal);
+  const counted = entered ?? enter(admission, request, identity);
   const cookie = byTicket
     ? deps.streamCookie.write(identity, sessionId, { now: clock.now(), secure: isOverTls(request, config) })
     : undefined;
@@ -105,6 +112,29 @@ export async function openStream(
   );
   forgetRequest(request.raw, reply.raw);
   void deps.streams.run({ ...stream, wire: wire.name, sink: connection, signal: connection.signal });
+}
+
+/** Counts the connection of a POST before its prompt is sent, so that a refused client may send the prompt again and an
+ *  admitted one is not refused for a limit after its prompt is stored. @throws GatewayError node-full, too-many */
+function enterFirst(
+  { streams, admission }: Pick<StreamRoutesDeps, 'streams' | 'admission'>,
+  request: FastifyRequest,
+  identity: Identity,
+): CountedConnection {
+  streams.mustHaveRoom(identity);
+  return enter(admission, request, identity);
+}
+
+/** @throws GatewayError node-full, too-many */
+function enter(admission: Admission, request: FastifyRequest, { principal }: Identity): CountedConnection {
+  const counted = admission.enter(request.ip);
+  try {
+    counted.assign(principal);
+  } catch (error) {
+    counted.release();
+    throw error;
+  }
+  return counted;
 }
 
 /** @throws GatewayError upgrade-required: HTTP/1.0 has no chunks. [RFC 9112 §6.1, RFC 9110 §15.5.22] */
