@@ -12,6 +12,7 @@ async function startChat() {
   await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's' });
   return {
     h,
+    port,
     prompt: async () =>
       String((await h.call('POST', '/v1/sessions/s/messages', 'ann', { content: 'go' })).body['runId']),
     text: (query = '', { as = 'ann', method = 'GET', version = '1.1' } = {}) =>
@@ -78,6 +79,20 @@ describe('GET /v1/sessions/{id}/text', () => {
       }
       await stream.closed();
       expect([end, stream.transcript.endsWith(LAST_CHUNK)]).toEqual([end, false]);
+    }
+  });
+
+  it('is an error for fetch when it is cut, and not when it is whole', async () => {
+    for (const end of ['cut', 'whole'] as const) {
+      const { h, port, prompt } = await startChat();
+      const run = await FakeRun.take(h, 's', await prompt());
+      await run.say('some');
+      const url = `http://127.0.0.1:${port}/v1/sessions/s/text`;
+      const response = await fetch(url, { headers: { authorization: h.bearer('ann') } });
+      const text = response.text().catch((error: unknown) => error);
+      if (end === 'cut') await h.call('DELETE', '/v1/sessions/s', 'ann');
+      else await run.complete();
+      expect([end, await text]).toEqual([end, end === 'cut' ? expect.any(Error) : 'some']);
     }
   });
 

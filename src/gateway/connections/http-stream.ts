@@ -19,7 +19,6 @@ const KEEP_ALIVE_PROBE_MS = 30_000;
 const STREAM_HEADERS = {
   'cache-control': 'no-cache, no-transform',
   'x-accel-buffering': 'no',
-  connection: 'close',
 } as const;
 
 export type StreamHeaders = Readonly<Record<string, string | string[]>>;
@@ -27,8 +26,16 @@ export type StreamHeaders = Readonly<Record<string, string | string[]>>;
 export function writeStreamHead(response: ServerResponse, wire: Wire, headers: StreamHeaders): void {
   // A body without a length and without chunks ends with the connection. [RFC 9112 §6.3]
   if (wire.framing === 'until-close') response.removeHeader('transfer-encoding');
-  const framing = wire.framing === 'chunked' ? { 'transfer-encoding': 'chunked' } : {};
-  response.writeHead(200, { ...headers, ...wire.headers, ...STREAM_HEADERS, ...framing });
+  response.writeHead(200, { ...headers, ...wire.headers, ...STREAM_HEADERS, ...framingOf(response, wire) });
+}
+
+/** With `connection: close`, the fetch of Node 20 takes a body in chunks for complete when the connection ends before
+ *  the last chunk. So the head of such a body says instead that an unused connection ends after a second, which is too
+ *  short for clients to keep it. */
+function framingOf({ req }: ServerResponse, { framing }: Wire): StreamHeaders {
+  if (framing !== 'chunked') return { connection: 'close' };
+  const connection = req.method === 'HEAD' ? 'close' : 'keep-alive';
+  return { 'transfer-encoding': 'chunked', connection, 'keep-alive': 'timeout=1' };
 }
 
 export interface HttpStreamOptions {
