@@ -1,6 +1,7 @@
-// Finds the frames of a batch that match their checksums. Pure. A damaged frame is skipped by its length only if the
+// Finds the frames of a batch that match their checksums. No I/O. A damaged frame is skipped by its length only if the
 // batch then has the number of frames that its head says: otherwise the length may be damaged, and what follows could
 // be text of a client that looks like a frame.
+import type { TurnSlice } from '../../../base/turn-slice.ts';
 import { BrokerError } from '../../errors.ts';
 import { decodeFrame, FRAME_HEAD_BYTES, sliceFrame, type Frame, type StoredRecord } from '../format/frame-codec.ts';
 
@@ -11,15 +12,17 @@ export interface BatchPart {
   readonly end: number;
 }
 
-/** `bytes`: the frames of the batch, without its head. `count`: their number, as the head says. @throws BrokerError
- *  corrupt: a frame matches its checksum and is none that this build knows */
-export function readableFrames(bytes: Buffer, count: number): readonly BatchPart[] {
+/** `bytes`: the frames of the batch, without its head. `count`: their number, as the head says. `slice` counts the
+ *  frames, because a batch may have tens of thousands. @throws BrokerError corrupt: a frame matches its checksum and is
+ *  none that this build knows */
+export async function readableFrames(bytes: Buffer, count: number, slice: TurnSlice): Promise<readonly BatchPart[]> {
   const parts: BatchPart[] = [];
   for (let at = 0; at < bytes.length;) {
     const end = endOfFrame(bytes, at);
     if (end === undefined) break;
     parts.push({ frame: frameAt(bytes, at, end), start: at, end });
     at = end;
+    if (slice.isOver()) await slice.next();
   }
   if (parts.length === count && parts.at(-1)?.end === bytes.length) return parts;
   const first = parts.findIndex(({ frame }) => frame === undefined);

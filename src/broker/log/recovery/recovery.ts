@@ -51,6 +51,7 @@ export async function recoverLog(files: LogFiles, segments: Segments, options: R
     files,
     segments,
     ids.filter((id) => id >= begin),
+    options.slice,
   );
   options.slice.begin();
   const recovery = new Recovery(files, segments, options);

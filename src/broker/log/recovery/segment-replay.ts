@@ -102,7 +102,7 @@ export class SegmentReplay {
     if (head !== undefined && head.sequence >= this.#options.endSequence) return false;
     if (head === undefined) return this.#skip();
     const from = at + BATCH_HEAD_BYTES;
-    const parts = this.#partsOf(await this.#bytes(from, head.byteLength), head.frames, from);
+    const parts = await this.#partsOf(await this.#bytes(from, head.byteLength), head.frames, from);
     const isNext = head.sequence === this.#state.sequence || !this.#options.lossy;
     const isWhole = isNext && parts.every(({ frame }) => frame !== undefined);
     if (!isWhole && (await this.#isTorn(at, head))) return this.#cut();
@@ -132,9 +132,9 @@ export class SegmentReplay {
     return decodeBatchHead(bytes, 0, this.#options.head.salt);
   }
 
-  #partsOf(bytes: Buffer, count: number, from: number): readonly BatchPart[] {
+  async #partsOf(bytes: Buffer, count: number, from: number): Promise<readonly BatchPart[]> {
     try {
-      return readableFrames(bytes, count);
+      return await readableFrames(bytes, count, this.#options.slice);
     } catch (error) {
       if (!isBrokerError(error, 'corrupt')) throw error;
       throw this.#corrupt(from, textOf(error));

@@ -10,6 +10,7 @@ import {
   SEGMENT_HEAD_BYTES,
   type SegmentHead,
 } from '../format/batch-codec.ts';
+import type { TurnSlice } from '../../../base/turn-slice.ts';
 import type { LogFile, LogFiles } from '../disk/log-files.ts';
 import type { Segments } from '../disk/segments.ts';
 import { readableFrames } from './readable-frames.ts';
@@ -32,6 +33,7 @@ export async function readStarts(
   files: LogFiles,
   segments: Segments,
   ids: readonly number[],
+  slice: TurnSlice,
 ): Promise<readonly SegmentStart[]> {
   const starts: SegmentStart[] = [];
   for (const id of ids) {
@@ -39,7 +41,7 @@ export async function readStarts(
     try {
       const head = decodeSegmentHead(await readUpTo(file, 0, SEGMENT_HEAD_BYTES));
       const isWhole = head?.id === id;
-      starts.push({ id, head: isWhole ? head : await headFromFirstBatch(file, id), isDamaged: !isWhole });
+      starts.push({ id, head: isWhole ? head : await headFromFirstBatch(file, id, slice), isDamaged: !isWhole });
     } finally {
       await file.close();
     }
@@ -47,7 +49,7 @@ export async function readStarts(
   return starts;
 }
 
-async function headFromFirstBatch(file: LogFile, id: number): Promise<SegmentHead | undefined> {
+async function headFromFirstBatch(file: LogFile, id: number, slice: TurnSlice): Promise<SegmentHead | undefined> {
   const bytes = await readUpTo(file, SEGMENT_HEAD_BYTES, BATCH_HEAD_BYTES);
   if (bytes.length < BATCH_HEAD_BYTES || !bytes.subarray(0, BATCH_MAGIC.length).equals(BATCH_MAGIC)) return undefined;
   const salt = saltOf(bytes);
@@ -55,7 +57,8 @@ async function headFromFirstBatch(file: LogFile, id: number): Promise<SegmentHea
   if (head === undefined || head.byteLength > FIRST_BATCH_BYTES_MAX) return undefined;
   const frames = await readUpTo(file, SEGMENT_HEAD_BYTES + BATCH_HEAD_BYTES, head.byteLength);
   if (frames.length < head.byteLength) return undefined;
-  const isProven = readableFrames(frames, head.frames).every(({ frame }) => frame !== undefined);
+  const parts = await readableFrames(frames, head.frames, slice);
+  const isProven = parts.every(({ frame }) => frame !== undefined);
   return isProven ? { version: FORMAT_VERSION, salt, id, firstSequence: head.sequence } : undefined;
 }
 
