@@ -14,7 +14,7 @@ import type { CancelWatch } from './watch/cancel-watch.ts';
 import type { GatewayConfig } from './gateway-config.ts';
 import { GatewayError } from './gateway-error.ts';
 import { modelFor } from './known-agents.ts';
-import { newSession } from './http/new-session.ts';
+import { checkHistory, newSession } from './http/new-session.ts';
 import type { PageReads } from './http/page-reads.ts';
 import type { Readiness } from './readiness.ts';
 import type { SessionIds } from './http/session-ids.ts';
@@ -165,11 +165,10 @@ export class ChatCommands {
 
   #prompt(
     identity: Identity,
-    { messageId, content, model = '', agent: named, priority, onBusy, replaces, after, ...details }: SentBody,
+    { messageId, content, model = '', agent: named, priority, onBusy, replaces, after, history, ...details }: SentBody,
     uploads: readonly string[],
   ): Prompt {
-    if (replaces !== undefined && after !== undefined)
-      throw new GatewayError('invalid-request', { message: 'a prompt has replaces or after, not both' });
+    checkPlace(replaces, after, history);
     const { defaultAgent, agents } = this.#deps.config;
     const agent = named ?? defaultAgent;
     return {
@@ -183,6 +182,7 @@ export class ChatCommands {
       session: newSession(details),
       ...(replaces === undefined ? {} : { replaces }),
       ...(after === undefined ? {} : { after }),
+      ...(history === undefined || history.length === 0 ? {} : { history: checkHistory(history) }),
     };
   }
 
@@ -192,6 +192,12 @@ export class ChatCommands {
     for (const run of loaded?.state.runs ?? [])
       if (run.state === 'cancelling') this.#deps.cancelWatch.watch(ref, run.runId);
   }
+}
+
+/** @throws GatewayError invalid-request */
+function checkPlace(...places: readonly unknown[]): void {
+  if (places.filter((place) => place !== undefined).length > 1)
+    throw new GatewayError('invalid-request', { message: 'a prompt has one of replaces, after and history' });
 }
 
 /** The command with the name of its trace, which the worker continues; unchanged where no SDK is registered. */

@@ -55,6 +55,7 @@ const SESSION: Record<SessionErrorCode, WireRow> = {
   'message-conflict': { status: 409 },
   busy: { status: 409 },
   'not-waiting': { status: 409 },
+  'session-not-new': { status: 409 },
   'message-not-found': { status: 404 },
   'run-not-found': { status: 404 },
   'queue-full': { status: 429, retryAfterS: 5 },

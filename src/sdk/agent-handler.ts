@@ -15,8 +15,8 @@ export interface AgentChat {
   readonly attempt: number;
   /** The model that the prompt names, otherwise the agent's. */
   readonly model: string;
-  /** The conversation, cut to the agent's budget: prompts and answers alternately; the last one is the prompt.
-   *  [PROTOCOL §4] */
+  /** The conversation, cut to the agent's budget: prompts and answers alternately, with the tool calls of the answers
+   *  and their results; the prompt is the last one. [PROTOCOL §4] */
   readonly messages: readonly ModelMessage[];
   /** The text of the prompt. */
   readonly prompt: string;

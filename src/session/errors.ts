@@ -12,6 +12,10 @@ const SESSION_ERRORS = {
   },
   'message-not-found': { retryable: false, message: 'no such message in this session' },
   'run-not-found': { retryable: false, message: 'no such run in this session' },
+  'session-not-new': {
+    retryable: false,
+    message: 'this session has messages already, so no history can come before its first prompt',
+  },
   'queue-full': { retryable: true, message: 'too many prompts wait in this session' },
   /** A limit of the user. Not retryable: it holds until the user removes a chat. */
   'too-many-sessions': { retryable: false, message: 'this user has as many chats as one user may have: delete one' },

@@ -6,6 +6,7 @@ import { isoTime, type Clock } from '../base/clock.ts';
 import { AnswerBuilder } from './events/answer-builder.ts';
 import { ASK_TTL_MS, askDepth } from './subagent-session.ts';
 import type { MessageContent, RunError, RunPriority } from './events/chat-event.ts';
+import type { GivenMessage } from './events/given-message.ts';
 import { chatLifetimes, type ChatLifetimeOf } from './chat-lifetime.ts';
 import type { CommandLog, Committed, LoadedState } from './commands/command-log.ts';
 import { findRun, newCommandState, type CommandState, type RunInfo } from './commands/command-state.ts';
@@ -55,6 +56,8 @@ export interface Prompt {
   readonly replaces?: string;
   /** The run that this prompt follows, also on another branch than the shown one. Never with `replaces`. */
   readonly after?: string;
+  /** A conversation from elsewhere, before the first prompt of a chat: the model receives it with every prompt. */
+  readonly history?: readonly GivenMessage[];
   /** Of the chat, if this prompt creates it. Otherwise it has no effect, so that a retry changes nothing. */
   readonly session?: NewSession;
 }
@@ -102,10 +105,11 @@ function createdDrafts({ title, metadata }: NewSession, createdAt: string): Draf
 type Place = Pick<SendCommand, 'replaces' | 'follows'>;
 
 /** The same text on another branch is another message. Without the later fields the hash is as in earlier versions. */
-function promptHash({ content, agent, model, replaces, after }: Prompt): string {
+function promptHash({ content, agent, model, replaces, after, history }: Prompt): string {
   const body = [digestible(content), agent, model];
   if (replaces !== undefined) body.push(replaces);
-  return bodyHashOf(after === undefined ? body : [...body, { after }]);
+  const later = { after, history };
+  return bodyHashOf(Object.values(later).every((field) => field === undefined) ? body : [...body, later]);
 }
 
 /** Nothing that a retry changes: the request has been delivered as often as a request may be. */
@@ -146,8 +150,8 @@ export class Runs {
 
   /** Stores exactly one message and one run per messageId, on however many nodes and however often it is sent. The
    *  first send creates the session.
-   *  @throws SessionError not-found, message-not-found, run-not-found, message-conflict, busy, queue-full,
-   *  too-many-sessions, too-many-runs, too-many-waiting, contended */
+   *  @throws SessionError not-found, message-not-found, run-not-found, message-conflict, session-not-new, busy,
+   *  queue-full, too-many-sessions, too-many-runs, too-many-waiting, contended */
   async send(principal: Principal, ref: SessionRef, prompt: Prompt): Promise<SentPrompt> {
     for (let attempt = 1; attempt <= SEND_ATTEMPTS_MAX; attempt += 1) {
       const sent = await this.#trySend(principal, ref, prompt);
@@ -363,6 +367,7 @@ export class Runs {
       priority,
       onBusy,
       ...place,
+      ...(prompt.history === undefined ? {} : { history: prompt.history }),
       createdAt: isoTime(this.#clock),
       runId: this.#newId(),
       answerId: this.#newId(),

@@ -1,14 +1,19 @@
 // The contract of a model provider: takes a conversation, yields a stream of events, and can be stopped at any moment.
 // Providers know HTTP, a script or an agent's own code; they never write to a log.
+import type { ToolCall } from '../session/events/chat-event.ts';
 import type { RunRef } from '../session/subagent-session.ts';
 
 export type ContentPart =
   { readonly type: 'text'; readonly text: string } | { readonly type: string; readonly [field: string]: unknown };
 
 export interface ModelMessage {
-  readonly role: 'system' | 'user' | 'assistant';
-  /** Text, or OpenAI-style content parts, passed through unchanged. */
+  readonly role: 'system' | 'user' | 'assistant' | 'tool';
+  /** Text, or OpenAI-style content parts, passed through unchanged. May be empty beside `toolCalls`. */
   readonly content: string | readonly ContentPart[];
+  /** Of the role `assistant`: each call has a `tool` message behind it. */
+  readonly toolCalls?: readonly ToolCall[];
+  /** Of the role `tool`: the call whose result this is. */
+  readonly toolCallId?: string;
 }
 
 export interface Usage {

@@ -217,3 +217,48 @@ describe('a lost part of the chat', () => {
     expect(parseChatEvent({ id: 'e.1', event: 'run.queued', data: old })).toEqual({ type: 'run.queued', ...old });
   });
 });
+
+describe('a given history', () => {
+  const given = (messageId: string, role: string, more: object = {}): ChatEvent => ({
+    type: 'history.given',
+    messageId,
+    role,
+    content: 'x',
+    ...more,
+  });
+  const call = { toolCallId: 'c', toolName: 'look', arguments: '{}' };
+
+  it('is shown before the first prompt, with each result at its call', () => {
+    const state = fold(
+      given('h0', 'user'),
+      given('h1', 'assistant', { content: '', toolCalls: [call] }),
+      given('h2', 'tool', { toolCallId: 'c', content: 'found' }),
+      prompt('u1'),
+      queued('r1', 'u1'),
+    );
+    expect(state.messages).toMatchObject([
+      { messageId: 'h0', role: 'user', isGiven: true, parts: [{ text: 'x' }] },
+      { messageId: 'h1', parts: [{}, { kind: 'tool-call', toolName: 'look', text: '{}', result: 'found' }] },
+      { messageId: 'u1', runId: 'r1' },
+    ]);
+    expect(foldFrom(state, given('h0', 'user'))).toEqual(state);
+  });
+
+  it('is on every branch', () => {
+    const replacing = { ...prompt('u2'), replaces: 'u1' } as ChatEvent;
+    const first = fold(given('h0', 'user'), prompt('u1'), queued('r1', 'u1'), started('r1', 'a1'));
+    const state = foldFrom(foldFrom(first, replacing), queued('r2', 'u2'));
+    expect(state.messages.map(({ messageId }) => messageId)).toEqual(['h0', 'u2']);
+    expect(state.hidden.map(({ messageId }) => messageId)).toEqual(['u1', 'a1']);
+    const back = foldFrom(state, { type: 'branch.selected', runId: 'r1' });
+    expect(back.messages.map(({ messageId }) => messageId)).toEqual(['h0', 'u1', 'a1']);
+  });
+
+  it('is parsed from its event, and ignored without its fields', () => {
+    const data = { messageId: 'h', role: 'tool', content: 'x', toolCallId: 'c', createdAt: 't' };
+    const frame = { id: 'e.1', event: 'history.given', data };
+    expect(parseChatEvent(frame)).toEqual({ type: 'history.given', ...data });
+    expect(parseChatEvent({ ...frame, data: { ...data, toolCalls: [call, 7] } })).toMatchObject({ toolCalls: [call] });
+    expect(parseChatEvent({ ...frame, data: { ...data, role: undefined } })).toBeUndefined();
+  });
+});

@@ -38,6 +38,11 @@ import {
   SESSION_ATTACHMENT_BYTES_MAX,
 } from '../../src/session/attachments/attachments.ts';
 import { UPLOADS_MAX } from '../../src/session/commands/uploads.ts';
+import {
+  GIVEN_MESSAGE_BYTES_MAX,
+  HISTORY_BYTES_MAX,
+  HISTORY_MESSAGES_MAX,
+} from '../../src/session/events/given-message.ts';
 import { MEDIA_CHARS } from '../../src/session/events/attachment-part.ts';
 import { REQUEST_ATTACHMENT_BYTES_MAX } from '../../src/worker/conversation/attached-content.ts';
 import { jsonShapeOf, parseShape, type Schema, type Shape } from '../support/page-shapes.ts';
@@ -79,6 +84,10 @@ const patternLength = (schema: unknown): number => Number(/\{1,(\d+)\}/.exec(JSO
 const LIMITS: readonly (readonly [sentence: string, values: readonly number[]])[] = [
   ['JSON of more than # values', [JSON_VALUES_MAX]],
   ['deeper than # (400', [JSON_DEPTH_MAX]],
+  [
+    'They are at most #, # KiB each and # MiB together as JSON',
+    [HISTORY_MESSAGES_MAX, GIVEN_MESSAGE_BYTES_MAX / 1024, HISTORY_BYTES_MAX / MIB],
+  ],
   ['no more than # MiB a second, # MiB at once', [config.PARSE_BYTES_PER_SECOND / MIB, config.PARSE_BYTES_BURST / MIB]],
   ['`[A-Za-z0-9_-]{1,#}`', [patternLength(sessionIdSchema)]],
   ['`messageId` is `[A-Za-z0-9_.:-]{1,#}`', [patternLength(promptFields.messageId)]],

@@ -120,7 +120,16 @@ describe('after a failed turn the model receives a valid conversation', () => {
             'It is 1.',
           )
           .finish(),
-      pair('first', 'One moment. It is 1.'),
+      [
+        { role: 'user', content: 'first' },
+        {
+          role: 'assistant',
+          content: 'One moment. ',
+          toolCalls: [{ toolCallId: 'c', toolName: 'look', arguments: '{}' }],
+        },
+        { role: 'tool', toolCallId: 'c', content: '1' },
+        { role: 'assistant', content: 'It is 1.' },
+      ],
     ],
     ['half a character in an answer', 'first', answers('so \ud83c', 'far'), pair('first', 'so \ufffdfar')],
     [

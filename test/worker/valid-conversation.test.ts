@@ -3,7 +3,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { completionBody } from '../../src/worker/providers/openai/completion-request.ts';
 import type { ModelMessage } from '../../src/worker/provider.ts';
-import { validConversation, wholeText, type ChatMessage } from '../../src/worker/conversation/valid-conversation.ts';
+import { wholeText } from '../../src/worker/conversation/model-content.ts';
+import { validConversation, type ChatMessage } from '../../src/worker/conversation/valid-conversation.ts';
 import { brokenRules } from './strict-rules.ts';
 
 const text = fc.oneof(
@@ -149,6 +150,174 @@ describe('the conversation for a model', () => {
       );
     expect(told('so \ud83cfar')).toEqual([{ role: 'assistant', content: 'so \ufffdfar' }]);
     expect(told('')).toEqual([]);
+  });
+});
+
+const callId = fc.constantFrom('c1', 'c2', 'c3');
+const outcome = fc.oneof(
+  fc.record({ toolCallId: callId, result: fc.oneof(text, fc.jsonValue()) }),
+  fc.record({ toolCallId: callId, error: text }),
+);
+const call = fc.record({
+  kind: fc.constant('tool-call' as const),
+  text: fc.oneof(fc.constantFrom('{"a":1}', '{', '', '7', '[]'), text),
+  toolCallId: fc.option(callId, { nil: undefined }),
+  toolName: fc.option(fc.constant('look'), { nil: undefined }),
+  result: fc.option(fc.jsonValue(), { nil: undefined }),
+});
+const answerPart = fc.oneof(call, fc.record({ kind: fc.constantFrom('text' as const, 'reasoning' as const), text }));
+const asked = fc.oneof(
+  fc.record({ role: fc.constant('user' as const), content: text }),
+  fc.record({
+    role: fc.constant('tool' as const),
+    content: fc.constant(''),
+    toolResults: fc.uniqueArray(outcome, { minLength: 1, maxLength: 3, selector: (one) => one.toolCallId }),
+  }),
+);
+const toolTurn = fc.record({
+  prompt: asked,
+  answer: fc.option(
+    fc.tuple(
+      fc.uniqueArray(answerPart, { maxLength: 5, selector: (one) => ('toolCallId' in one ? one.toolCallId : one) }),
+      ending,
+    ),
+    { freq: 6 },
+  ),
+});
+const givenCalls = fc.uniqueArray(
+  fc.record({ toolCallId: callId, toolName: fc.constant('look'), arguments: fc.constantFrom('{}', '{') }),
+  { minLength: 1, maxLength: 2, selector: (one) => one.toolCallId },
+);
+const given = fc.oneof(
+  fc.record({ role: fc.constantFrom('system' as const, 'user' as const, 'assistant' as const), content: text }),
+  fc.record({ role: fc.constant('assistant' as const), content: text, toolCalls: givenCalls }),
+  fc.record({ role: fc.constant('tool' as const), content: text, toolCallId: callId }),
+);
+
+function toolChat(turns: (typeof toolTurn extends fc.Arbitrary<infer T> ? T : never)[]): ChatMessage[] {
+  return turns.flatMap(({ prompt, answer }): ChatMessage[] => [
+    { status: 'sent', ...prompt },
+    ...(answer === null
+      ? []
+      : [
+          {
+            role: 'assistant' as const,
+            content: answer[0].flatMap((part) => (part.kind === 'text' ? [part.text] : [])).join(''),
+            parts: answer[0] as never,
+            ...answer[1],
+          },
+        ]),
+  ]);
+}
+
+describe('the conversation with tools', () => {
+  const limits = { charsMax: 1_000, systemPrompt: undefined };
+  const user = { role: 'user', content: 'and now?', status: 'sent' } as const;
+
+  it('is one that strict servers accept, for any calls and results', () => {
+    fc.assert(
+      fc.property(fc.array(toolTurn, { maxLength: 8 }), fc.integer({ min: 0, max: 600 }), (turns, charsMax) => {
+        const { messages } = validConversation([...toolChat(turns), user], { charsMax });
+        expect(brokenRules(messages)).toEqual([]);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it('has every call with its result, and the newest prompt or a fault, for any given history', () => {
+    fc.assert(
+      fc.property(
+        fc.array(given, { maxLength: 8 }),
+        asked,
+        fc.integer({ min: 0, max: 600 }),
+        (past, prompt, charsMax) => {
+          const chat: ChatMessage[] = [
+            ...past.map((one) => ({ ...one, status: 'given' as const })),
+            { status: 'sent', ...prompt },
+          ];
+          const { messages, fault } = validConversation(chat, { charsMax });
+          const results = prompt.role === 'tool' ? prompt.toolResults.map(({ toolCallId }) => toolCallId) : [];
+          const told = messages.flatMap(({ toolCalls = [] }) => toolCalls.map(({ toolCallId }) => toolCallId));
+          expect(messages.flatMap(({ toolCallId }) => toolCallId ?? [])).toEqual(told);
+          if (fault === undefined && results.length > 0) expect(results.some((id) => told.includes(id))).toBe(true);
+          if (prompt.role === 'user') expect(messages.at(-1)).toEqual({ role: 'user', content: clean(prompt.content) });
+        },
+      ),
+      { numRuns: 1000 },
+    );
+  });
+
+  const calls = [
+    { kind: 'text', text: 'Let me see.' },
+    { kind: 'tool-call', text: '{"a":1}', toolCallId: 'c1', toolName: 'look' },
+    { kind: 'tool-call', text: '{"a":2}', toolCallId: 'c2', toolName: 'look' },
+  ] as const;
+  const question = { role: 'user', content: 'what?', status: 'sent' } as const;
+  const answer = { role: 'assistant', content: 'Let me see.', status: 'completed', parts: calls } as const;
+  const results = {
+    role: 'tool',
+    content: '',
+    status: 'sent',
+    toolResults: [
+      { toolCallId: 'c2', error: 'no' },
+      { toolCallId: 'c1', result: { b: 1 } },
+    ],
+  } as const;
+  const told = [
+    { role: 'user', content: 'what?' },
+    {
+      role: 'assistant',
+      content: 'Let me see.',
+      toolCalls: [
+        { toolCallId: 'c1', toolName: 'look', arguments: '{"a":1}' },
+        { toolCallId: 'c2', toolName: 'look', arguments: '{"a":2}' },
+      ],
+    },
+    { role: 'tool', toolCallId: 'c1', content: '{"b":1}' },
+    { role: 'tool', toolCallId: 'c2', content: '{"error":"no"}' },
+  ];
+
+  it('ends with the results that the newest prompt has, in the order of their calls', () => {
+    expect(validConversation([question, answer, results], limits)).toEqual({ messages: told, isFull: false });
+  });
+
+  it('has the results of a prompt that failed, when they are sent again', () => {
+    const failed = { role: 'assistant', content: 'half', status: 'failed', error: { code: 'upstream-error' } } as const;
+    expect(validConversation([question, answer, results, failed, results], limits).messages).toEqual(told);
+  });
+
+  it('leaves out the calls without results when the user goes on without them', () => {
+    expect(validConversation([question, answer, user], limits).messages).toEqual([
+      { role: 'user', content: 'what?' },
+      { role: 'assistant', content: 'Let me see.' },
+      { role: 'user', content: 'and now?' },
+    ]);
+  });
+
+  it('has a fault where the newest prompt has results of unknown calls only, or too large ones', () => {
+    expect(validConversation([question, results], limits).fault).toBe('unknown-tool-call');
+    expect(validConversation([question, answer, results], { charsMax: 20 }).fault).toBe('content-too-large');
+  });
+
+  it('is a given history as it was given, with its system messages first', () => {
+    const history = [
+      { role: 'system', content: 'be kind', status: 'given' },
+      { role: 'user', content: 'one', status: 'given' },
+      { role: 'user', content: 'two', status: 'given' },
+      { role: 'assistant', content: '', status: 'given', toolCalls: [{ ...calls[1], arguments: '{}' } as never] },
+      { role: 'tool', content: 'found', toolCallId: 'c1', status: 'given' },
+      { role: 'assistant', content: 'so', status: 'given' },
+    ] as const;
+    const { messages } = validConversation([...history, user], { charsMax: 1000, systemPrompt: 'be brief' });
+    expect(messages.map(({ role, content }) => `${role}: ${content as string}`)).toEqual([
+      'system: be brief\n\nbe kind',
+      'user: one',
+      'user: two',
+      'assistant: ',
+      'tool: found',
+      'assistant: so',
+      'user: and now?',
+    ]);
   });
 });
 

@@ -7,6 +7,7 @@ import type {
   ControlEvent,
   MessageContent,
   PartKind,
+  ToolCall,
   WireError,
   WireFrame,
 } from './wire-events.ts';
@@ -22,6 +23,7 @@ export function parseChatEvent(frame: WireFrame): ChatEvent | undefined {
   if (!isFields(frame.data)) return undefined;
   if (frame.event.startsWith('session.')) return parseSessionEvent(frame.event, frame.data);
   if (frame.event === 'lost') return parseLost(frame.data);
+  if (frame.event === 'history.given') return parseGiven(frame.data);
   if (frame.event.startsWith('message.')) return parseMessageEvent(frame.event, frame.data);
   return typeof frame.data['runId'] === 'string'
     ? parseRunEvent(frame.event, frame.data['runId'], frame.data)
@@ -84,6 +86,18 @@ function parseMessageEvent(type: string, fields: Fields): ChatEvent | undefined 
   if (type === 'message.edited') return { type, messageId, content };
   if (type !== 'message.created' || typeof role !== 'string') return undefined;
   return { type, messageId, role, content, ...pickText(fields, 'createdAt'), ...pickText(fields, 'replaces') };
+}
+
+function parseGiven(fields: Fields): ChatEvent | undefined {
+  const { messageId, role, content, toolCalls } = fields;
+  if (typeof messageId !== 'string' || typeof role !== 'string' || !isContent(content)) return undefined;
+  const calls = Array.isArray(toolCalls) ? { toolCalls: toolCalls.filter(isToolCall) } : {};
+  const texts = { ...pickText(fields, 'createdAt'), ...pickText(fields, 'toolCallId') };
+  return { type: 'history.given', messageId, role, content, ...calls, ...texts };
+}
+
+function isToolCall(value: unknown): value is ToolCall {
+  return isFields(value) && ['toolCallId', 'toolName', 'arguments'].every((key) => typeof value[key] === 'string');
 }
 
 function parseRunEvent(type: string, runId: string, fields: Fields): ChatEvent | undefined {

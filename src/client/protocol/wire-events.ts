@@ -13,6 +13,24 @@ export type PartKind = 'text' | 'reasoning' | 'tool-call';
 /** The prompt of a message: plain text, or OpenAI-style content parts such as `{ type: 'text', text }`. */
 export type MessageContent = string | readonly ContentPart[];
 
+/** A call of a tool in a given message. `arguments` is the text of a JSON object. */
+export interface ToolCall {
+  readonly toolCallId: string;
+  readonly toolName: string;
+  readonly arguments: string;
+}
+
+/** A message of a conversation that was held elsewhere. */
+export interface GivenMessage {
+  readonly messageId?: string;
+  readonly role: 'system' | 'user' | 'assistant' | 'tool';
+  readonly content: MessageContent;
+  /** Of the role `assistant`. */
+  readonly toolCalls?: readonly ToolCall[];
+  /** Of the role `tool`: the call whose result this is. */
+  readonly toolCallId?: string;
+}
+
 /** A content part that names a file of the chat. */
 export interface AttachedFile extends ContentPart {
   readonly type: 'attachment';
@@ -45,6 +63,17 @@ export type ChatEvent =
       readonly createdAt?: string;
       /** The prompt that this one replaces, on a branch of its own. */
       readonly replaces?: string;
+    }
+  /** A message of a conversation that was held elsewhere, before the first prompt. */
+  | {
+      readonly type: 'history.given';
+      readonly messageId: string;
+      readonly role: string;
+      readonly content: MessageContent;
+      readonly createdAt?: string;
+      readonly toolCalls?: readonly ToolCall[];
+      /** Of the role `tool`: the call whose result this is. */
+      readonly toolCallId?: string;
     }
   | { readonly type: 'message.edited'; readonly messageId: string; readonly content: MessageContent }
   | { readonly type: 'branch.selected'; readonly runId: string }

@@ -14,6 +14,7 @@ interface Exchange {
 /** Shows the chat up to that run (undefined: up to its beginning), and keeps all other messages hidden. */
 export function showBranch(state: ChatState, tip: string | undefined): ChatState {
   const all = [...state.messages, ...state.hidden];
+  const given = all.filter(({ isGiven }) => isGiven === true);
   const prompts = new Map(all.filter((message) => !isAnswer(message)).map((message) => [message.messageId, message]));
   const answers = new Map(all.filter(isAnswer).map((answer) => [answer.runId, answer]));
   const runs = new Map(state.runs.map((run) => [run.runId, run]));
@@ -23,12 +24,13 @@ export function showBranch(state: ChatState, tip: string | undefined): ChatState
   const oldest = [...answers.values()].filter(({ runId = '' }) => promptOf(runs.get(runId)) === undefined);
   const exchanges = branchTo(tip, runs, prompts);
   const messages = [
+    ...given,
     ...oldest,
     ...exchanges.flatMap((exchange) => showExchange(exchange, answers.get(exchange.run.runId), forks)),
   ];
   const shown = new Set(messages.map(keyOf));
   const hidden = all
-    .filter((message) => !shown.has(keyOf(message)))
+    .filter((message) => message.isGiven !== true && !shown.has(keyOf(message)))
     .map((message) => change(message, { alternatives: undefined, answers: undefined }));
   return { ...state, tip, messages, hidden };
 }

@@ -2,7 +2,7 @@
 // of wires, merges and reconnects; unknown types and fields change nothing [PROTOCOL §4]. Not here: positions and
 // duplicates (`chat-replica.ts`), text (`parts-fold.ts`), branches (`chat-branches.ts`).
 import { hasRival, isAnswer, showBranch } from './chat-branches.ts';
-import { appendDelta, partsOfContent, settleToolCall, startPart, truncateParts } from './parts-fold.ts';
+import { appendDelta, partsOfCalls, partsOfContent, settleToolCall, startPart, truncateParts } from './parts-fold.ts';
 import type { ChatState, Message, Part, Run } from './chat-state.ts';
 import type { ChatEvent, QueuePosition } from '../protocol/wire-events.ts';
 
@@ -16,6 +16,8 @@ export function foldEvent(state: ChatState, event: ChatEvent): ChatState | undef
       return foldSession(state, event);
     case 'message.created':
       return foldMessage(state, event);
+    case 'history.given':
+      return foldGiven(state, event);
     case 'message.edited':
       return foldEdited(state, event);
     case 'branch.selected':
@@ -61,6 +63,29 @@ function foldSession(state: ChatState, event: EventOf<'session.created' | 'sessi
 function foldLost(state: ChatState, { from, to }: EventOf<'lost'>): ChatState {
   const { lost = [] } = state;
   return { ...state, lost: [...lost, { from, to, after: state.messages.at(-1)?.messageId }] };
+}
+
+/** A given result is shown with its call, like the result of an answer's call. */
+function foldGiven(state: ChatState, event: EventOf<'history.given'>): ChatState {
+  const { messageId, role, content, toolCalls = [], toolCallId, createdAt } = event;
+  if (findPrompt(state, messageId) !== undefined) return state;
+  const caller = state.messages.findLast(({ parts }) =>
+    parts.some((part) => part.kind === 'tool-call' && part.toolCallId === toolCallId),
+  );
+  if (role === 'tool' && caller !== undefined && toolCallId !== undefined)
+    return replaceMessage(state, caller, {
+      ...caller,
+      parts: settleToolCall(caller.parts, { type: 'tool.result', runId: '', toolCallId, result: content }),
+    });
+  const given: Message = {
+    messageId,
+    role,
+    parts: [...partsOfContent(content), ...partsOfCalls(toolCalls, content)],
+    delivery: 'sent',
+    isGiven: true,
+    ...(createdAt === undefined ? {} : { createdAt }),
+  };
+  return { ...state, messages: [...state.messages, given] };
 }
 
 function foldMessage(state: ChatState, event: EventOf<'message.created'>): ChatState {

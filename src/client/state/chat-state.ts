@@ -52,6 +52,8 @@ export interface Message {
   /** Of a prompt: the run that answers it on the shown branch. Of an answer: the run that writes it. Its state is in
    *  `runs`. */
   readonly runId?: string;
+  /** It came with the first prompt, from a conversation that was held elsewhere. On every branch. */
+  readonly isGiven?: true;
   /** Of a prompt: the run that it follows. Absent for the first prompt of the chat. */
   readonly follows?: string;
   /** Of a prompt: the prompt that it replaces, on a branch of its own. */

@@ -7,7 +7,7 @@ import type { ChatState, Message } from './chat-state.ts';
 import type { Environment } from '../environment.ts';
 import { partsOfContent } from './parts-fold.ts';
 import type { PatientCaller } from '../http/patient-caller.ts';
-import type { MessageContent, SendReceipt } from '../protocol/wire-events.ts';
+import type { GivenMessage, MessageContent, SendReceipt } from '../protocol/wire-events.ts';
 
 export interface Outgoing {
   readonly messageId: string;
@@ -20,6 +20,8 @@ export interface Outgoing {
   readonly replaces?: string;
   /** The run that this prompt follows, also on another branch than the shown one. Never with `replaces`. */
   readonly after?: string;
+  /** A conversation from elsewhere, before the first message of a chat: the model receives it with every prompt. */
+  readonly history?: readonly GivenMessage[];
   /** Of the chat, if this message creates it: otherwise these have no effect. */
   readonly title?: string;
   readonly metadata?: Readonly<Record<string, unknown>>;

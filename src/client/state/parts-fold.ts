@@ -3,7 +3,7 @@
 // shows nothing of it until it has read the stream again from before.
 import { isTextual } from './chat-state.ts';
 import type { AttachmentPart, Part, TextPart, ToolCallPart } from './chat-state.ts';
-import type { ChatEvent } from '../protocol/wire-events.ts';
+import type { ChatEvent, ToolCall } from '../protocol/wire-events.ts';
 
 type EventOf<T extends ChatEvent['type']> = Extract<ChatEvent, { type: T }>;
 type StreamedPart = Exclude<Part, AttachmentPart>;
@@ -68,6 +68,22 @@ export function partsOfContent(content: EventOf<'message.created'>['content']): 
     if (item.type === 'text' && typeof text === 'string') return { part, kind: 'text', start: 0, text };
     return { part, kind: 'attachment', content: item };
   });
+}
+
+/** The calls of a given message, behind its content. */
+export function partsOfCalls(
+  calls: readonly ToolCall[],
+  content: EventOf<'message.created'>['content'],
+): readonly Part[] {
+  const first = typeof content === 'string' ? 1 : content.length;
+  return calls.map(({ toolCallId, toolName, arguments: text }, i) => ({
+    part: first + i,
+    kind: 'tool-call',
+    start: 0,
+    text,
+    toolCallId,
+    toolName,
+  }));
 }
 
 function newPart(delta: EventOf<'delta'>): StreamedPart {

@@ -2,9 +2,14 @@
 // openapi.json.
 import Type from 'typebox';
 import { AGENT_NAME } from '../../session/agent-limits.ts';
+import { HISTORY_MESSAGES_MAX } from '../../session/events/given-message.ts';
 import { SESSION_TTL_MAX_MS, SESSION_TTL_MIN_MS } from '../../session/sessions.ts';
 
 export const ID_CHARS_MAX = 128;
+/** Parts of one content. */
+const CONTENT_PARTS_MAX = 256;
+/** Calls, or results, of one message. */
+const TOOL_CALLS_MAX = 256;
 
 export const sessionIdSchema = Type.String({
   pattern: '^[A-Za-z0-9_-]{1,128}$',
@@ -34,7 +39,7 @@ const contentPartSchema = Type.Object(
 );
 
 const contentSchema = Type.Union(
-  [Type.String({ minLength: 1 }), Type.Array(contentPartSchema, { minItems: 1, maxItems: 256 })],
+  [Type.String({ minLength: 1 }), Type.Array(contentPartSchema, { minItems: 1, maxItems: CONTENT_PARTS_MAX })],
   {
     description: 'text, or OpenAI-style content parts',
   },
@@ -48,6 +53,25 @@ const onBusySchema = Type.Union([Type.Literal('queue'), Type.Literal('interrupt'
 export const messageParams = Type.Object({ sessionId: Type.String(), messageId: Type.String() });
 
 export const runIdSchema = Type.String({ maxLength: ID_CHARS_MAX });
+
+/** As models name their calls. */
+const toolCallIdSchema = Type.String({ minLength: 1, maxLength: ID_CHARS_MAX });
+
+const toolCallSchema = Type.Object({
+  toolCallId: toolCallIdSchema,
+  toolName: Type.String({ minLength: 1, maxLength: ID_CHARS_MAX }),
+  arguments: Type.String(),
+});
+
+const givenMessageSchema = Type.Object({
+  messageId: Type.Optional(messageIdSchema),
+  role: Type.Union([Type.Literal('system'), Type.Literal('user'), Type.Literal('assistant'), Type.Literal('tool')]),
+  content: Type.Union([Type.String(), Type.Array(contentPartSchema, { maxItems: CONTENT_PARTS_MAX })]),
+  toolCalls: Type.Optional(Type.Array(toolCallSchema, { minItems: 1, maxItems: TOOL_CALLS_MAX })),
+  toolCallId: Type.Optional(toolCallIdSchema),
+});
+
+const historySchema = Type.Array(givenMessageSchema, { maxItems: HISTORY_MESSAGES_MAX });
 
 export const ttlSchema = Type.Integer({
   minimum: 1,
@@ -72,6 +96,7 @@ export const promptFields = {
   onBusy: Type.Optional(onBusySchema),
   replaces: Type.Optional(Type.String({ maxLength: ID_CHARS_MAX })),
   after: Type.Optional(runIdSchema),
+  history: Type.Optional(historySchema),
   ...newSessionFields,
 };
 

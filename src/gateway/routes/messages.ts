@@ -50,6 +50,8 @@ const messageSchema = Type.Object({
   error: Type.Optional(Type.Unknown()),
   damaged: Type.Optional(Type.Literal(true)),
   parts: Type.Optional(Type.Array(Type.Unknown())),
+  toolCalls: Type.Optional(Type.Array(Type.Unknown())),
+  toolCallId: Type.Optional(Type.String()),
 });
 
 /** `before` requests the next older page; absent on the oldest page. `lost`: the first and the last position of each

@@ -11,30 +11,36 @@ export function encodePromptLink(after: number | null): JsonObject {
   return { after };
 }
 
+/** Hidden part of a first prompt with given messages before it: they are the records directly before. A node of version
+ *  0.1 reads that the prompt follows nothing. */
+export const GIVEN_LINK: JsonObject = { after: null, isBehindGiven: true };
+
 /** Hidden part of a `run.queued` that regenerates. `promptAt`: offset of the prompt's `message.created`. */
 export function encodeRunLink(promptAt: number): JsonObject {
   return { promptAt };
 }
 
-/** A prompt or a run of a chat, with the link to the node before it on its branch. */
+/** A prompt, a run or a given message of a chat, with the link to the node before it on its branch. */
 export interface BranchNode {
-  readonly kind: 'prompt' | 'run';
+  readonly kind: 'prompt' | 'run' | 'given';
   readonly at: number;
-  /** The messageId of a prompt, or the runId of a run. */
+  /** The runId of a run, otherwise the messageId. */
   readonly id: string;
-  /** Undefined before the first prompt. */
+  /** Undefined before the first node. */
   readonly before: number | undefined;
 }
 
-/** Undefined if the record is neither a prompt nor a queued run. */
+/** Undefined if the record is none of the three. */
 export function readBranchNode(item: LogItem): BranchNode | undefined {
   const event = readableEvent(item);
   if (item.kind !== 'record' || isUnreadable(item)) return undefined;
   const at = item.offset;
   if (event?.type === 'message.created') {
-    const after = decodeHidden(item.data)?.['after'] as number | null | undefined;
-    return { kind: 'prompt', at, id: event.messageId, before: after ?? undefined };
+    const { after, isBehindGiven } = (decodeHidden(item.data) ?? {}) as { after?: number | null; isBehindGiven?: true };
+    return { kind: 'prompt', at, id: event.messageId, before: isBehindGiven === true ? at - 1 : (after ?? undefined) };
   }
+  if (event?.type === 'history.given')
+    return { kind: 'given', at, id: event.messageId, before: event.index === 0 ? undefined : at - 1 };
   if (event?.type !== 'run.queued') return undefined;
   // One append stores a prompt and its run directly after it. A run that regenerates has a link instead.
   const promptAt = event.regenerates === undefined ? at - 1 : (decodeHidden(item.data)?.['promptAt'] as number);

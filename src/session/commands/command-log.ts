@@ -13,7 +13,6 @@ import {
   decodeHidden,
   encodeEvent,
   isTerminal,
-  type ChatEvent,
   type JsonObject,
   type RunTally,
   type RunTerminal,
@@ -29,6 +28,7 @@ import {
   type RunInfo,
 } from './command-state.ts';
 import type { Decision, Draft } from './decisions.ts';
+import { isCharged, isRelief } from './draft-kinds.ts';
 import { addedSince, RECENT_ADDED_MAX, withAdded, type RecentBase } from './recent-messages.ts';
 import { SessionError } from '../errors.ts';
 import { isLost, lossDrafts, readEarlierState, readStateBefore } from './earlier-state.ts';
@@ -342,31 +342,6 @@ function chatWrite(
     ...(isRelief(drafts) ? { mayUseReserve: true } : {}),
   };
 }
-
-/** A Stop, an end and the removal of an upload may use the reserve of a full log: otherwise nothing could end there. */
-function isRelief(drafts: readonly Draft[]): boolean {
-  return drafts.every(
-    ({ event }) =>
-      isTerminal(event) ||
-      event.type === 'run.cancelling' ||
-      event.type === 'attachment.dropped' ||
-      event.type === 'run.answer',
-  );
-}
-
-/** What a user adds can be refused by a quota of the tenant. Whatever ends, releases or answers something cannot. */
-function isCharged(drafts: readonly Draft[]): boolean {
-  return drafts.some(({ event }) => CHARGED.has(event.type));
-}
-
-const CHARGED: ReadonlySet<ChatEvent['type']> = new Set<ChatEvent['type']>([
-  'session.created',
-  'session.updated',
-  'message.created',
-  'message.edited',
-  'run.queued',
-  'attachment.reserved',
-]);
 
 /** A run that is queued or silent writes nothing, so its chat must not expire in the meantime. */
 function topicTtl(state: CommandState): number {

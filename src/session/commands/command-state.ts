@@ -126,6 +126,8 @@ export function foldCommandState(state: CommandState, event: ChatEvent, context:
         messages: state.messages + 1,
         recent: remember(state.recent, event.messageId, context),
       };
+    case 'history.given':
+      return { ...state, messages: state.messages + 1 };
     case 'message.edited':
       return { ...state, ...attachedIn(takeUploads(state.attached, event.content)) };
     case 'attachment.reserved':

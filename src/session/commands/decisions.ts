@@ -12,7 +12,8 @@ import {
   type EventContext,
   type RunInfo,
 } from './command-state.ts';
-import { encodePromptLink, encodeRunLink } from './branch-links.ts';
+import { encodePromptLink, encodeRunLink, GIVEN_LINK } from './branch-links.ts';
+import { givenEvents, type GivenMessage } from '../events/given-message.ts';
 import { SessionError } from '../errors.ts';
 
 export interface Draft {
@@ -46,6 +47,8 @@ export interface SendCommand {
   /** The run that it follows, which is shown from then on. Undefined: the last run of the shown branch. Never with
    *  `replaces`. */
   readonly follows?: BranchTip;
+  /** Messages from elsewhere that come before the first prompt of a chat. */
+  readonly history?: readonly GivenMessage[];
   /** Fresh ids, used if the message is new. */
   readonly runId: string;
   readonly answerId: string;
@@ -72,7 +75,7 @@ export function findRepeat(
 /** The current time for the events of that run. */
 export type TimeOfRun = (run: RunInfo) => string;
 
-/** `first`: comes before the prompt in the log. @throws SessionError busy, queue-full */
+/** `first`: comes before the prompt in the log. @throws SessionError busy, queue-full, session-not-new */
 export function decideSend(
   state: CommandState,
   command: SendCommand,
@@ -80,13 +83,16 @@ export function decideSend(
   first: readonly Draft[] = [],
 ): Decision {
   const { messageId, runId, agent, model, priority, user, content, createdAt, bodyHash, answerId, trace } = command;
-  const { replaces, follows } = command;
+  const { replaces, follows, history = [] } = command;
+  if (history.length > 0 && (state.tip !== null || state.messages > 0)) throw new SessionError('session-not-new');
   const created = { type: 'message.created', messageId, role: 'user', content, createdAt, user } as const;
-  const links = encodePromptLink(replaces === undefined ? ((follows ?? state.tip)?.at ?? null) : replaces.after);
+  const after = replaces === undefined ? ((follows ?? state.tip)?.at ?? null) : replaces.after;
+  const links = history.length > 0 ? GIVEN_LINK : encodePromptLink(after);
   const drafts: Draft[] = [
     ...first,
     ...makeRoom(state, command, timeOf),
     ...(follows === undefined ? [] : selectDrafts(state, follows, user)),
+    ...givenEvents(history, createdAt).map((event) => ({ event })),
     {
       event: replaces === undefined ? created : { ...created, replaces: replaces.messageId },
       context: { bodyHash, runId },

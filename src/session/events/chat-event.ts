@@ -22,6 +22,21 @@ export interface RunError {
   readonly retryable: boolean;
 }
 
+/** A call of a tool, as a model wrote it. */
+export interface ToolCall {
+  readonly toolCallId: string;
+  readonly toolName: string;
+  /** The text of a JSON object. */
+  readonly arguments: string;
+}
+
+/** What a call gave: a result, which is any JSON, or the text of an error. */
+export interface ToolOutcome {
+  readonly toolCallId: string;
+  readonly result?: unknown;
+  readonly error?: string;
+}
+
 /** Text, or a list of OpenAI-style content parts, kept as they came. */
 export type MessageContent = string | readonly JsonObject[];
 
@@ -45,6 +60,21 @@ export interface MessageCreated {
   readonly user: string;
   /** The prompt that this one replaces: a branch begins here. */
   readonly replaces?: string;
+}
+/** A message of a conversation that was held elsewhere. All of them come directly before the first prompt of the chat,
+ *  in the same append. */
+export interface HistoryGiven {
+  readonly type: 'history.given';
+  readonly messageId: string;
+  /** From 0. */
+  readonly index: number;
+  readonly role: 'system' | 'user' | 'assistant' | 'tool';
+  readonly content: MessageContent;
+  /** Only of the role `assistant`. */
+  readonly toolCalls?: readonly ToolCall[];
+  /** Only of the role `tool`: the call whose result this is. */
+  readonly toolCallId?: string;
+  readonly createdAt: string;
 }
 /** Internal, never projected: an upload has this place in the chat, and no prompt names it yet. */
 export interface AttachmentReserved {
@@ -194,6 +224,7 @@ export type RunTerminal = RunCompleted | RunFailed | RunCancelled;
 export type ChatEvent =
   | SessionCreated
   | SessionUpdated
+  | HistoryGiven
   | MessageCreated
   | MessageEdited
   | AttachmentReserved
@@ -217,6 +248,7 @@ export type ChatEventType = ChatEvent['type'];
 const IS_MAJOR: Record<ChatEventType, boolean> = {
   'session.created': true,
   'session.updated': true,
+  'history.given': true,
   'message.created': true,
   'message.edited': true,
   'attachment.reserved': true,

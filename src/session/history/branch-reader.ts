@@ -64,8 +64,8 @@ export class BranchReader {
     this.#seen = await this.#readBackFrom(this.#log.next - 1);
   }
 
-  /** At least `count` nodes, or all there are, or fewer if they are large; oldest first. The oldest is a prompt,
-   *  because no answer is shown without its prompt. */
+  /** At least `count` nodes, or all there are, or fewer if they are large; oldest first. The oldest is no run, because
+   *  no answer is shown without its prompt. */
   async readBack(count: number): Promise<BranchNode[]> {
     const found: BranchNode[] = [];
     while (this.#at !== undefined) {
@@ -74,7 +74,7 @@ export class BranchReader {
       else {
         found.unshift(node);
         this.#at = node.before;
-        if ((found.length >= count || this.#chars > this.#charsMax) && node.kind === 'prompt') break;
+        if ((found.length >= count || this.#chars > this.#charsMax) && node.kind !== 'run') break;
       }
     }
     return found;
@@ -140,7 +140,7 @@ export class BranchReader {
    *  node whose end is unknown. */
   async #endOf(group: readonly BranchNode[]): Promise<number> {
     const open = group.filter((node, i) =>
-      node.kind === 'run' ? !this.#ends.has(node.id) : group[i + 1]?.at !== node.at + 1,
+      node.kind === 'run' ? !this.#ends.has(node.id) : node.kind === 'prompt' && group[i + 1]?.at !== node.at + 1,
     );
     const end = group.reduce((last, { id, at }) => Math.max(last, this.#ends.get(id) ?? at), 0) + 1;
     return open.length === 0 ? end : Math.max(end, await this.#findEnd(open));

@@ -101,11 +101,11 @@ async function foldNewest(
   }
 }
 
-/** Begins with a prompt, because no answer is shown without its prompt. Returns a path of one prompt unchanged. */
+/** Begins with no run, because no answer is shown without its prompt. Returns a path of one prompt unchanged. */
 function newerHalf(path: readonly BranchNode[]): readonly BranchNode[] {
-  const isPrompt = ({ kind }: BranchNode): boolean => kind === 'prompt';
-  const inNewerHalf = path.findIndex((node, i) => i >= path.length / 2 && isPrompt(node));
-  return path.slice(inNewerHalf >= 0 ? inNewerHalf : Math.max(0, path.findLastIndex(isPrompt)));
+  const mayBegin = ({ kind }: BranchNode): boolean => kind !== 'run';
+  const inNewerHalf = path.findIndex((node, i) => i >= path.length / 2 && mayBegin(node));
+  return path.slice(inNewerHalf >= 0 ? inNewerHalf : Math.max(0, path.findLastIndex(mayBegin)));
 }
 
 /** Undefined if it holds more than `charsMax`. */

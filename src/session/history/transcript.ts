@@ -10,9 +10,12 @@ import {
   type RunError,
   type RunRestarted,
   type RunUsage,
+  type ToolCall,
+  type ToolOutcome,
 } from '../events/chat-event.ts';
 
-export type MessageStatus = 'sent' | 'queued' | 'streaming' | 'completed' | 'failed' | 'cancelled';
+/** `given`: of a message that came with the first prompt, from a conversation held elsewhere. */
+export type MessageStatus = 'given' | 'sent' | 'queued' | 'streaming' | 'completed' | 'failed' | 'cancelled';
 
 export interface TranscriptPart extends AnswerPart {
   readonly result?: unknown;
@@ -21,7 +24,7 @@ export interface TranscriptPart extends AnswerPart {
 
 export interface TranscriptMessage {
   readonly messageId: string;
-  readonly role: 'user' | 'system' | 'assistant';
+  readonly role: 'user' | 'system' | 'assistant' | 'tool';
   /** An answer's content is the text of its text parts. */
   readonly content: MessageContent;
   readonly status: MessageStatus;
@@ -35,6 +38,12 @@ export interface TranscriptMessage {
   readonly damaged?: true;
   /** Of an answer that has more than one text part. */
   readonly parts?: readonly TranscriptPart[];
+  /** Of a prompt: the outcomes of calls of the answer that it follows. */
+  readonly toolResults?: readonly ToolOutcome[];
+  /** Of a given message of the role `assistant`. */
+  readonly toolCalls?: readonly ToolCall[];
+  /** Of a given message of the role `tool`. */
+  readonly toolCallId?: string;
 }
 
 /** Offsets whose records are lost, inclusive. */
@@ -67,6 +76,11 @@ interface FoldingRun {
   readonly results: Map<string, { result?: unknown; error?: string }>;
 }
 
+interface GivenTurn {
+  readonly offset: number;
+  readonly given: Extract<ChatEvent, { type: 'history.given' }>;
+}
+
 interface FoldingTurn {
   readonly offset: number;
   message: Extract<ChatEvent, { type: 'message.created' }>;
@@ -75,7 +89,7 @@ interface FoldingTurn {
 
 export class Transcript {
   readonly #branch: ReadonlySet<number>;
-  readonly #turns: FoldingTurn[] = [];
+  readonly #turns: (FoldingTurn | GivenTurn)[] = [];
   readonly #byMessage = new Map<string, FoldingTurn>();
   readonly #runs = new Map<string, FoldingRun>();
   readonly #lost: LostRange[] = [];
@@ -109,7 +123,10 @@ export class Transcript {
   }
 
   messages(): TranscriptEntry[] {
-    return this.#turns.flatMap(({ offset, message, run }) => {
+    return this.#turns.flatMap((turn) => {
+      const { offset } = turn;
+      if ('given' in turn) return [{ offset, message: givenMessage(turn.given) }];
+      const { message, run } = turn;
       const prompt = { offset, message: promptMessage(message, run) };
       const answer = run === undefined ? undefined : answerMessage(run);
       return run === undefined || answer === undefined ? [prompt] : [prompt, { offset: run.queuedAt, message: answer }];
@@ -124,6 +141,10 @@ export class Transcript {
 
   /** False if the event belongs to another branch, or changes no message. */
   #applyEvent(event: ChatEvent, offset: number): boolean {
+    if (event.type === 'history.given') {
+      if (this.#branch.has(offset)) this.#turns.push({ offset, given: event });
+      return this.#branch.has(offset);
+    }
     if (event.type === 'message.created') {
       if (!this.#branch.has(offset)) return false;
       const turn: FoldingTurn = { offset, message: event };
@@ -216,6 +237,19 @@ function pickHead(event: { toolCallId?: string; toolName?: string }): { toolCall
 function addChunk(run: FoldingRun, { part, kind, text }: RunAnswer): void {
   const stored = (run.finished[part] ??= { kind, chunks: [] });
   stored.chunks.push(text);
+}
+
+function givenMessage(given: GivenTurn['given']): TranscriptMessage {
+  const { messageId, role, content, toolCalls, toolCallId, createdAt } = given;
+  return {
+    messageId,
+    role,
+    content,
+    status: 'given',
+    createdAt,
+    ...(toolCalls === undefined ? {} : { toolCalls }),
+    ...(toolCallId === undefined ? {} : { toolCallId }),
+  };
 }
 
 function promptMessage(message: FoldingTurn['message'], run: FoldingRun | undefined): TranscriptMessage {

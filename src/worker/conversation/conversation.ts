@@ -1,15 +1,20 @@
 // Reads the conversation before a prompt from the log, as far as the budget of the model allows.
 import type { Broker } from '../../broker/broker.ts';
-import { contentChars } from '../../session/agent-limits.ts';
+import { contentChars, REFUSALS } from '../../session/agent-limits.ts';
 import { readHistory, type HistoryPage, type HistoryRequest } from '../../session/history/history.ts';
 import type { Agent } from '../agent.ts';
+import { AgentError } from '../agent-error.ts';
 import type { ModelMessage } from '../provider.ts';
 import { validConversation, type ChatMessage } from './valid-conversation.ts';
 
 const PAGE_MESSAGES = 64;
+const FAULTS = {
+  'unknown-tool-call': 'the answer before this message has no calls with these ids',
+  'content-too-large': `${REFUSALS['content-too-large']}, with the calls before it`,
+} as const;
 
 /** `range.before`: the offset of the run's own answer. Everything before it is the conversation, and the prompt is
- *  its last message. @throws BrokerError epoch-changed, corrupt */
+ *  its last message. @throws AgentError unknown-tool-call, content-too-large; BrokerError epoch-changed, corrupt */
 export async function readConversation(
   broker: Broker,
   range: HistoryRequest,
@@ -24,9 +29,12 @@ export async function readConversation(
     chat = [...page.messages, ...chat];
     chars = page.messages.reduce((sum, { content }) => sum + contentChars(content), chars);
     before = page.before;
-    // `validConversation` may leave messages out, so that older ones still fit: read until its own budget is spent.
-    if (before !== undefined && chars < limits.charsMax) continue;
-    const { messages, isFull } = validConversation(chat, limits);
-    if (isFull || before === undefined) return messages;
+    // `validConversation` may leave messages out, so that older ones still fit: read until its own budget is spent. A
+    // given history is read to its beginning, where its system messages are.
+    if (before !== undefined && (chars < limits.charsMax || chat[0]?.status === 'given')) continue;
+    const { messages, isFull, fault } = validConversation(chat, limits);
+    if (!isFull && before !== undefined) continue;
+    if (fault !== undefined) throw new AgentError(fault, FAULTS[fault]);
+    return messages;
   }
 }

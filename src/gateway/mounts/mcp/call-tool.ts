@@ -138,6 +138,7 @@ async function readRun(
 }
 
 const STATES = {
+  given: 'completed',
   sent: 'queued',
   queued: 'queued',
   streaming: 'running',

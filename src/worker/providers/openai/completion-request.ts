@@ -1,7 +1,7 @@
 // The body of a request to a Chat Completions server, and how it carries the retained prefix. Pure.
 import type { ModelMessage, ProviderRequest } from '../../provider.ts';
 import type { OptionalField } from '../upstream/optional-fields.ts';
-import { wholeText } from '../../conversation/valid-conversation.ts';
+import { wholeText } from '../../conversation/model-content.ts';
 
 /** How a server receives a prefix to continue: as the last message with vLLM's own fields, as the last message only,
  *  or not at all. What servers do at the join is handled in `seam.ts`. */
@@ -18,10 +18,7 @@ export function completionBody(
   prefill: Prefill,
   omitted: ReadonlySet<OptionalField>,
 ): string {
-  const wireMessages: Pick<ModelMessage, 'role' | 'content'>[] = messages.map(({ role, content }) => ({
-    role,
-    content,
-  }));
+  const wireMessages = messages.map(wireMessage);
   // The model itself may have sent an unpaired surrogate. Servers refuse it here like in any other message.
   const wholePrefix = wholeText(prefix);
   // An empty last message would be answered, not continued.
@@ -31,4 +28,15 @@ export function completionBody(
   const usage =
     omitted.has('stream') || omitted.has('stream_options') ? {} : { stream_options: { include_usage: true } };
   return JSON.stringify({ model, ...stream, ...usage, messages: wireMessages, ...fields });
+}
+
+function wireMessage({ role, content, toolCalls, toolCallId }: ModelMessage): Record<string, unknown> {
+  if (role === 'tool') return { role, tool_call_id: toolCallId, content };
+  if (toolCalls === undefined) return { role, content };
+  const calls = toolCalls.map(({ toolCallId: id, toolName: name, arguments: text }) => ({
+    id,
+    type: 'function',
+    function: { name, arguments: text },
+  }));
+  return { role, content: content === '' ? null : content, tool_calls: calls };
 }

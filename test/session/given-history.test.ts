@@ -1,0 +1,122 @@
+// A first prompt that brings a conversation from elsewhere: how the chat shows it, and what the model receives.
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { HISTORY_MESSAGES_MAX, type GivenMessage } from '../../src/session/events/given-message.ts';
+import { ChatRig } from '../support/chat-rig.ts';
+import { ENGINES } from '../support/each-engine.ts';
+import { RedisServer } from '../support/redis-server.ts';
+import { eventually } from '../support/wait-for.ts';
+
+let redis: RedisServer;
+beforeAll(async () => {
+  redis = await RedisServer.start();
+});
+afterAll(() => redis.close());
+
+const HISTORY: readonly GivenMessage[] = [
+  { role: 'system', content: 'be kind' },
+  { role: 'user', content: 'what is there?', messageId: 'u1' },
+  { role: 'assistant', content: '', toolCalls: [{ toolCallId: 'c1', toolName: 'look', arguments: '{"at":1}' }] },
+  { role: 'tool', content: 'a house', toolCallId: 'c1' },
+  { role: 'assistant', content: 'A house.' },
+];
+
+async function pages(rig: ChatRig, limit: number): Promise<unknown[]> {
+  let messages: unknown[] = [];
+  let before: { epoch: string; offset: number } | undefined;
+  for (;;) {
+    const page = await rig.sessions.history(rig.alice, rig.ref, limit, before);
+    expect(page.messages.length).toBeLessThanOrEqual(limit);
+    messages = [
+      ...page.messages.map(({ role, content, status }) => `${role} ${status}: ${content as string}`),
+      ...messages,
+    ];
+    if (page.before === undefined) return messages;
+    before = { epoch: page.epoch, offset: page.before };
+  }
+}
+
+const GIVEN = [
+  'system given: be kind',
+  'user given: what is there?',
+  'assistant given: ',
+  'tool given: a house',
+  'assistant given: A house.',
+];
+
+async function answer(rig: ChatRig, call: number, text: string): Promise<unknown[]> {
+  const played = await rig.model.call(call);
+  played.say(text).finish();
+  await eventually(async () => (await rig.log.load(rig.ref))?.state.runs.length === 0);
+  return played.request.messages.map(({ role, content }) => `${role}: ${content as string}`);
+}
+
+describe.each(ENGINES)('a given history on the engine %s', (_name, open) => {
+  it('is one append with the prompt, is shown on every page and branch, and is what the model receives', async () => {
+    const rig = new ChatRig(await open(redis));
+    onTestFinished(() => rig.close());
+    rig.startWorker();
+    const first = { messageId: 'm1', history: HISTORY };
+    const sent = await rig.prompt('and what else?', first);
+    expect(await rig.prompt('and what else?', first)).toMatchObject({ runId: sent.runId, position: sent.position });
+    expect(sent.position.offset).toBe(HISTORY.length);
+    const told = ['system: be kind', 'user: what is there?', 'assistant: ', 'tool: a house', 'assistant: A house.'];
+    expect(await answer(rig, 0, 'A tree.')).toEqual([...told, 'user: and what else?']);
+    await rig.prompt('more');
+    const turn = ['user: and what else?', 'assistant: A tree.'];
+    expect(await answer(rig, 1, 'No.')).toEqual([...told, ...turn, 'user: more']);
+    const whole = [...GIVEN, 'user sent: and what else?', 'assistant completed: A tree.'];
+    for (const limit of [1, 2, 3, 100])
+      expect(await pages(rig, limit)).toEqual([...whole, 'user sent: more', 'assistant completed: No.']);
+    await rig.prompt('or rather', { replaces: 'm1' });
+    expect(await answer(rig, 2, 'Hm.')).toEqual([...told, 'user: or rather']);
+    expect(await pages(rig, 2)).toEqual([...GIVEN, 'user sent: or rather', 'assistant completed: Hm.']);
+    expect((await rig.sessions.describe(rig.alice, rig.ref)).messages).toBe(11);
+  });
+
+  it('is taken up to its bound, in one append', async () => {
+    const rig = new ChatRig(await open(redis));
+    onTestFinished(() => rig.close());
+    const history = Array.from({ length: HISTORY_MESSAGES_MAX }, (_, i): GivenMessage => ({
+      role: i % 2 === 0 ? 'user' : 'assistant',
+      content: `word ${i}`,
+    }));
+    await rig.prompt('last', { history, session: { title: 'long' } });
+    const seen = await rig.seen();
+    expect(seen.filter(({ type }) => type === 'history.given').map(({ data }) => data['index'])).toEqual(
+      history.map((_, i) => i),
+    );
+    expect(await pages(rig, 200)).toHaveLength(HISTORY_MESSAGES_MAX + 1);
+    const checkpoint = JSON.stringify((await rig.log.load(rig.ref))?.state);
+    expect(checkpoint).not.toContain('word');
+    expect(checkpoint.length).toBeLessThan(1500);
+  });
+});
+
+describe('a given history', () => {
+  it('is refused once the chat has a message, and by another body under the same id', async () => {
+    const rig = new ChatRig();
+    onTestFinished(() => rig.close());
+    await rig.sessions.create(rig.alice, rig.ref, {});
+    await rig.prompt('x', { messageId: 'm', history: HISTORY });
+    await expect(rig.prompt('y', { history: HISTORY })).rejects.toMatchObject({ code: 'session-not-new' });
+    const other = { messageId: 'm', history: HISTORY.slice(1) };
+    await expect(rig.prompt('x', other)).rejects.toMatchObject({ code: 'message-conflict' });
+    await expect(rig.prompt('x', { messageId: 'm' })).rejects.toMatchObject({ code: 'message-conflict' });
+  });
+
+  it('is sent whole units of it, the newest ones, where the budget is small, with its system messages', async () => {
+    const rig = new ChatRig({ agent: { conversationChars: 120 } });
+    onTestFinished(() => rig.close());
+    rig.startWorker();
+    const long = Array.from({ length: 100 }, (_, i): GivenMessage[] => [
+      { role: 'user', content: `question ${i}` },
+      { role: 'assistant', content: `answer ${i}` },
+    ]).flat();
+    await rig.prompt('x', { history: [{ role: 'system', content: 'be kind' }, ...long] });
+    expect(await answer(rig, 0, 'y')).toEqual([
+      'system: be kind',
+      ...[95, 96, 97, 98, 99].flatMap((i) => [`user: question ${i}`, `assistant: answer ${i}`]),
+      'user: x',
+    ]);
+  });
+});
