@@ -62,6 +62,8 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
     'base broker session/errors.ts session/session-ref.ts session/topic-names.ts session/require-owner.ts session/events session/commands',
   session: 'base broker session/**',
 
+  'durable-streams': 'base broker',
+
   stream: 'base broker session/events',
   wires: 'broker session/events stream',
   'wires/mcp': 'session/events',
@@ -80,10 +82,11 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'gateway/http': '@core stream @gateway-base gateway/json gateway/limits gateway/auth gateway/metrics.ts',
   'gateway/watch': '@core broker/group stream gateway/connections',
   gateway: '@core stream wires @gateway-base @gateway-edge gateway/watch',
-  'gateway/gateway-parts.ts': '@core stream @gateway-base @gateway-edge gateway/watch gateway',
+  'gateway/gateway-parts.ts': '@core durable-streams stream @gateway-base @gateway-edge gateway/watch gateway',
   'gateway/ws': '@core stream wires @gateway-base @gateway-edge gateway',
   'gateway/routes': '@core stream wires @gateway-base @gateway-edge gateway gateway/ws',
   'gateway/mounts': 'base @gateway-base @gateway-edge',
+  'gateway/mounts/durable-streams': '@core durable-streams stream @gateway-base @gateway-edge gateway/mounts',
   'gateway/mounts/openai':
     '@core stream wires wires/openai @gateway-base @gateway-edge gateway gateway/routes gateway/mounts',
   'gateway/mounts/mcp': '@core wires/mcp @gateway-base @gateway-edge gateway gateway/mounts',

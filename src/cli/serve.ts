@@ -18,7 +18,7 @@ import type { Metrics, MetricSources } from '../gateway/metrics.ts';
 import { randomId, systemRandom } from '../base/random.ts';
 import { flowPolicies, waitingLimits } from '../session/flow-policies.ts';
 import { countWaitingRuns } from '../session/waiting-runs.ts';
-import { CommandLog, type EndedRun } from '../session/commands/command-log.ts';
+import { CommandLog, type EndedRun, type QuotaOf } from '../session/commands/command-log.ts';
 import { RECENT_ADDED_MAX } from '../session/commands/recent-messages.ts';
 import type { Worker } from '../worker/worker.ts';
 import { engineStore } from './admin/engine-store.ts';
@@ -94,11 +94,12 @@ async function startGateway(
 ): Promise<RunningServer> {
   const secret = config.auth === undefined ? ownKey(config) : undefined;
   const policyOf = topicPolicies(config.topics ?? new Map());
+  const quotaOf: QuotaOf = (chat) => policyOf(chat).quota;
   const commandLog = new CommandLog(
     broker,
     systemRandom,
     (ended) => reportRun(logger, gateway.metrics, ended),
-    (chat) => policyOf(chat).quota,
+    quotaOf,
     recentAddedMax(config),
   );
   const worker =
@@ -118,6 +119,7 @@ async function startGateway(
     config: toGatewayConfig(config, secret),
     broker,
     commandLog,
+    quotaOf,
     clock: systemClock,
     random: systemRandom,
     logger,

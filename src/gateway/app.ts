@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 import type { BrokerEngine } from '../broker/broker.ts';
 import type { Clock } from '../base/clock.ts';
 import { randomId } from '../base/random.ts';
-import type { CommandLog } from '../session/commands/command-log.ts';
+import type { CommandLog, QuotaOf } from '../session/commands/command-log.ts';
 import type { FetchKeys } from './auth/remote-jwk-set.ts';
 import { Drain, type DrainOptions } from './connections/drain.ts';
 import { guardEdge } from './http/edge-guard.ts';
@@ -18,6 +18,7 @@ import type { Metrics, MetricSources } from './metrics.ts';
 import { cutUnreadAnswers } from './http/page-reads.ts';
 import { mountMcp } from './mounts/mcp/mcp-routes.ts';
 import { pausesRoutes } from './admin/pauses-routes.ts';
+import { mountDurableStreams } from './mounts/durable-streams/durable-streams-mount.ts';
 import { mountOpenai } from './mounts/openai/openai-mount.ts';
 import { agentsRoutes } from './routes/agents.ts';
 import { attachmentsRoutes } from './attachments/attachments-routes.ts';
@@ -45,6 +46,8 @@ export interface GatewayDeps {
   readonly random: () => number;
   readonly logger: Logger;
   readonly commandLog: CommandLog;
+  /** What the tenant of a chat may hold, its durable streams included. Default: no limit. */
+  readonly quotaOf?: QuotaOf;
   /** At least 128 random bits in `[A-Za-z0-9_-]`. Default: `randomId`. */
   readonly newId?: () => string;
   /** Figures of other parts of the process. */
@@ -124,6 +127,7 @@ async function addRoutes(app: HttpApp, parts: GatewayParts, demoFolder: string |
   await mountOpenai(app, parts);
   pausesRoutes(app, parts);
   socketRoutes(app, parts);
+  await mountDurableStreams(app, parts);
   healthRoutes(app, parts);
   if (!parts.config.hasProbePort) metricsRoutes(app, parts);
   if (parts.config.servesOpenapi) openapiRoutes(app);

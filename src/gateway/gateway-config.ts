@@ -83,6 +83,8 @@ export interface GatewayConfig {
   readonly hasProbePort: boolean;
   readonly sseHeartbeatMs: number;
   readonly sseRetryMs: number;
+  /** How long a long poll of a durable stream waits for data. */
+  readonly longPollMs: number;
   /** An event stream is cut after the kernel has resent the same bytes this many times without an answer. */
   readonly silentTriesMax: number;
   readonly wsPingMs: number;
@@ -147,6 +149,8 @@ export const CONNECTIONS_PER_ADDRESS_MAX = 8_192;
 export const SPARE_SOCKETS_PER_ADDRESS = 512;
 /** [PROTOCOL §5] */
 export const SSE_HEARTBEAT_MS = 15_000;
+/** Common proxies wait 60 s for an answer. */
+export const LONG_POLL_MS = 20_000;
 /** The centre of the `retry:` at the start of a stream; each stream has its own, between half and one and a half of
  *  it. */
 export const SSE_RETRY_MS = 1_000;
@@ -204,6 +208,7 @@ const DEFAULTS: Omit<GatewayConfig, 'auth'> = {
   hasProbePort: false,
   sseHeartbeatMs: SSE_HEARTBEAT_MS,
   sseRetryMs: SSE_RETRY_MS,
+  longPollMs: LONG_POLL_MS,
   silentTriesMax: SILENT_TRIES_MAX,
   wsPingMs: WS_PING_MS,
   wsPongMs: WS_PONG_MS,

@@ -4,14 +4,15 @@ import type { Logger } from 'pino';
 import type { BrokerEngine } from '../broker/broker.ts';
 import { isBrokerError, isRetryable } from '../broker/errors.ts';
 import type { Clock } from '../base/clock.ts';
-import type { CommandLog } from '../session/commands/command-log.ts';
+import type { CommandLog, QuotaOf } from '../session/commands/command-log.ts';
+import { StreamLog } from '../durable-streams/stream-log.ts';
 import { AttachmentSweep } from '../session/attachments/attachment-sweep.ts';
 import { Attachments } from '../session/attachments/attachments.ts';
 import { Cursors } from '../session/stores/cursors.ts';
 import { Branches } from '../session/branches.ts';
 import { Runs } from '../session/runs.ts';
 import { Sessions } from '../session/sessions.ts';
-import { sessionOf } from '../session/topic-names.ts';
+import { chatTopic, sessionOf } from '../session/topic-names.ts';
 import { Pauses } from '../session/stores/pauses.ts';
 import { TenantLimit } from '../session/stores/tenant-limit.ts';
 import { UserLimits } from '../session/stores/user-limits.ts';
@@ -49,6 +50,8 @@ export interface PartsDeps {
   readonly newId: () => string;
   readonly logger: Logger;
   readonly commandLog: CommandLog;
+  /** What the tenant of a chat may hold. Its durable streams count with its chats. */
+  readonly quotaOf?: QuotaOf;
   readonly metrics?: MetricSources;
   readonly fetchKeys?: FetchKeys;
 }
@@ -107,6 +110,7 @@ export function buildParts(deps: PartsDeps) {
     commands: new ChatCommands({ ...chats, config, reads, runs, branches, log, cancelWatch, readiness, clock }),
     streams,
     runWaits: new RunWaits({ admission, connections, streams, tokens: auth.tokens, clock }),
+    streamLog: new StreamLog({ broker, clock, quotaOf: (stream) => deps.quotaOf?.(chatTopic(sessionOf(stream))) }),
     onDefect,
     cutConnections: (): void => {
       readiness.startDraining();

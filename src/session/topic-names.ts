@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import type { PausedAs } from '../broker/flow-policy.ts';
 import { parseLiteTopicName, parseTopicPattern, type LiteTopicName, type TopicPattern } from '../broker/lite-topic.ts';
 import { askDepth, rootSession } from './subagent-session.ts';
-import { DEFAULT_TENANT, type Principal, type SessionRef } from './session-ref.ts';
+import { DEFAULT_TENANT, userDigest, type Principal, type SessionRef } from './session-ref.ts';
 
 const SEPARATOR = ':';
 
@@ -58,9 +58,15 @@ export function flowOf(topic: LiteTopicName): string {
   return `${tenant}/${user}/${rootSession(sessionId.slice(end + 1))}`;
 }
 
-/** The account of a topic for quotas: the tenant of a user's chat. Other topics count for none. */
+/** The account of a topic for quotas: the tenant of a user's chat or durable stream. Other topics count for none. */
 export function accountOf(topic: LiteTopicName): string | undefined {
-  return topic.startsWith('chat/') ? sessionOf(topic).tenant : undefined;
+  return topic.startsWith('chat/') || topic.startsWith('ds/') ? sessionOf(topic).tenant : undefined;
+}
+
+/** A durable stream of a user. A stream's name may be any path, so the topic's name contains a digest of it. */
+export function streamTopic({ tenant, user }: Principal, name: string): LiteTopicName {
+  const digest = createHash('sha256').update(name).digest('base64url').slice(0, 32);
+  return parseLiteTopicName(`ds/${scoped(tenant, `${userDigest(user)}${SEPARATOR}${digest}`)}`);
 }
 
 /** Requests to one agent: of every session of users, or of all asks at one depth. */

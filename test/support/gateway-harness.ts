@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import jwt from 'jsonwebtoken';
 import { pino, type Logger } from 'pino';
 import { onTestFinished } from 'vitest';
+import type { Clock } from '../../src/base/clock.ts';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { buildGateway, type Gateway, type GatewayDeps } from '../../src/gateway/app.ts';
 import { gatewayConfig, type GatewayChoices } from '../../src/gateway/gateway-config.ts';
@@ -119,9 +120,9 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
   };
 }
 
-/** A token for chats that is valid for one hour of the manual clock. `claims` replace or add claims; `undefined` leaves
+/** A token for chats that is valid for one hour of the clock. `claims` replace or add claims; `undefined` leaves
  *  one out. */
-export function signToken(clock: ManualClock, claims: Readonly<Record<string, unknown>>): string {
+export function signToken(clock: Pick<Clock, 'now'>, claims: Readonly<Record<string, unknown>>): string {
   const seconds = Math.floor(clock.now() / 1000);
   const all: Readonly<Record<string, unknown>> = { scope: 'chat', iat: seconds, exp: seconds + 3600, ...claims };
   const given = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));

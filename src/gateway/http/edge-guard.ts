@@ -23,7 +23,7 @@ const PREFLIGHT_MAX_AGE_S = 600;
 
 /** Request headers of Durable Streams. */
 const STREAM_REQUEST_HEADERS =
-  'stream-closed, stream-expires-at, stream-fork-offset, stream-forked-from, stream-seq, stream-ttl, ' +
+  'stream-closed, stream-expires-at, stream-fork-offset, stream-fork-sub-offset, stream-forked-from, stream-seq, stream-ttl, ' +
   'producer-epoch, producer-id, producer-seq';
 
 /** Response headers of Durable Streams. */

@@ -1,0 +1,122 @@
+// GET and HEAD of a durable stream: catch-up, long poll, and event stream.
+import type { FastifyReply } from 'fastify';
+import { resolveOffset } from '../../../durable-streams/stream-reads.ts';
+import type { LoadedStream } from '../../../durable-streams/stream-records.ts';
+import type { PageReads } from '../../http/page-reads.ts';
+import { identityOf } from '../../http/http-app.ts';
+import type { Readiness } from '../../readiness.ts';
+import { openEventStream, waitForChange, type LiveReadsDeps } from './live-reads.ts';
+import { nextCursor } from './stream-cursor.ts';
+import { bodyOf } from './stream-frames.ts';
+import { StreamRefusal } from './stream-refusals.ts';
+import { positionHeaders, streamHeaders } from './stream-replies.ts';
+import { readQuery, type ReadQuery } from './stream-requests.ts';
+import { topicOf, type StreamRequest } from './stream-of-request.ts';
+
+export interface ReadRoutesDeps extends LiveReadsDeps {
+  readonly readiness: Readiness;
+  readonly reads: PageReads;
+}
+
+/** What lies before the end of a stream never changes; a reader at its end asks again whether there is more. */
+const CACHE_BEFORE_END = 'private, max-age=60, stale-while-revalidate=300';
+const CACHE_AT_END = 'private, no-cache';
+
+export class ReadRoutes {
+  readonly #deps: ReadRoutesDeps;
+
+  constructor(deps: ReadRoutesDeps) {
+    this.#deps = deps;
+  }
+
+  /** Waits for one of the user's pages where the answer is one; a live read counts as a connection. */
+  readonly admit = async (request: StreamRequest, reply: FastifyReply): Promise<FastifyReply | undefined> =>
+    request.query['live'] === undefined ? this.#deps.reads.admit(request, reply) : undefined;
+
+  /** A look at a stream is no read: its time to live does not slide. */
+  readonly head = async (request: StreamRequest, reply: FastifyReply): Promise<FastifyReply> => {
+    const stream = await this.#deps.streamLog.load(topicOf(request).topic);
+    if (stream === undefined) throw new StreamRefusal('no-such-stream');
+    const { ttl, expiresAt } = stream.config;
+    return reply
+      .headers({
+        ...streamHeaders(stream),
+        ...(ttl === undefined ? {} : { 'stream-ttl': String(ttl) }),
+        ...(expiresAt === undefined ? {} : { 'stream-expires-at': new Date(expiresAt).toISOString() }),
+      })
+      .send();
+  };
+
+  readonly get = async (request: StreamRequest, reply: FastifyReply): Promise<FastifyReply> => {
+    const query = readQuery(request.query);
+    const isEventStream = query.live === 'sse';
+    if (isEventStream) {
+      this.#deps.lastRequests.add(request.raw.socket);
+      reply.header('connection', 'close');
+    }
+    if (query.live !== undefined) this.#deps.readiness.mustNotDrain();
+    const stream = await this.#deps.streamLog.loadToRead(topicOf(request).topic);
+    if (stream === undefined) throw new StreamRefusal('no-such-stream');
+    const count = countOf(stream, query);
+    const start = { stream, count, cursor: query.cursor };
+    if (isEventStream) {
+      await openEventStream(this.#deps, request, reply, start);
+      return reply;
+    }
+    const isWaiting = query.live === 'long-poll' && count === stream.tail && stream.state.closed !== true;
+    if (!isWaiting) return this.#send(request, reply, { query, stream, count });
+    const hasChanged = await waitForChange(this.#deps, request, start);
+    return this.#send(request, reply, { query, stream: hasChanged ? await this.#again(stream) : stream, count });
+  };
+
+  /** The stream after a change. @throws StreamRefusal no-such-stream, offset-gone */
+  async #again({ topic, epoch }: LoadedStream): Promise<LoadedStream> {
+    const stream = await this.#deps.streamLog.load(topic);
+    if (stream === undefined) throw new StreamRefusal('no-such-stream');
+    if (stream.epoch !== epoch) throw new StreamRefusal('offset-gone');
+    return stream;
+  }
+
+  async #send(
+    request: StreamRequest,
+    reply: FastifyReply,
+    { query, stream, count }: { query: ReadQuery; stream: LoadedStream; count: number },
+  ): Promise<FastifyReply> {
+    const { reads, streamLog, clock, random } = this.#deps;
+    const { principal } = identityOf(request);
+    const chunk = await reads.inTurn(principal, () => streamLog.read(stream, count));
+    if (chunk === 'gone') throw new StreamRefusal('no-such-stream');
+    if (chunk === 'inside') throw new StreamRefusal('invalid-offset');
+    const { appends, next } = chunk;
+    const isAtEnd = next === stream.tail;
+    const headers = {
+      ...positionHeaders(stream, next),
+      ...(isAtEnd ? { 'stream-up-to-date': 'true' } : {}),
+      ...(query.live === undefined ? {} : { 'stream-cursor': nextCursor(clock.now(), query.cursor, random()) }),
+    };
+    if (query.live === 'long-poll' && appends.length === 0) return reply.code(204).headers(headers).send();
+    const { type } = stream.config;
+    reply.headers(headers);
+    // The end of the stream moves on, so this answer is not for any cache.
+    if (query.offset === 'now' && query.live === undefined)
+      return reply.header('content-type', type).send(bodyOf(type, []));
+    const etag = `"${stream.epoch}:${count}:${next}${isAtEnd && stream.state.closed === true ? ':closed' : ''}"`;
+    reply.headers({ etag, 'cache-control': isAtEnd ? CACHE_AT_END : CACHE_BEFORE_END });
+    if (isListed(request.headers['if-none-match'], etag)) return reply.code(304).send();
+    return reply.header('content-type', type).send(bodyOf(type, appends));
+  }
+}
+
+/** @throws StreamRefusal invalid-offset, offset-gone */
+function countOf(stream: LoadedStream, { offset }: ReadQuery): number {
+  if (offset === 'now') return stream.tail;
+  const count = resolveOffset(stream, offset);
+  if (count === 'gone') throw new StreamRefusal('offset-gone');
+  if (count === 'beyond') throw new StreamRefusal('invalid-offset');
+  return count;
+}
+
+/** Does an `If-None-Match` name the tag? [RFC 9110 §13.1.2] */
+function isListed(header: string | undefined, etag: string): boolean {
+  return header?.split(',').some((tag) => ['*', etag, `W/${etag}`].includes(tag.trim())) ?? false;
+}

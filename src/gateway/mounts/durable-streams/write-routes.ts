@@ -1,0 +1,191 @@
+// PUT, POST and DELETE of a durable stream.
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { OneByOne } from '../../../base/one-by-one.ts';
+import { BrokerError } from '../../../broker/errors.ts';
+import { splitMessages } from '../../../durable-streams/json-messages.ts';
+import type { StreamLog, StreamDecision } from '../../../durable-streams/stream-log.ts';
+import type { LoadedStream } from '../../../durable-streams/stream-records.ts';
+import {
+  decideAppend,
+  isJsonType,
+  isSameType,
+  type AppendRefusal,
+  type AppendRequest,
+  type ProducerState,
+} from '../../../durable-streams/stream-rules.ts';
+import { requireWrite } from '../../auth/identity.ts';
+import type { GatewayConfig } from '../../gateway-config.ts';
+import { identityOf } from '../../http/http-app.ts';
+import { boundError } from '../../json/json-bounds.ts';
+import { decodeUtf8, parseJson } from '../../json/parse-json.ts';
+import type { ParseBudget } from '../../limits/parse-budget.ts';
+import type { Readiness } from '../../readiness.ts';
+import { WIRE_JSON_VALUES_MAX } from '../mount.ts';
+import { positionHeaders, streamHeaders } from './stream-replies.ts';
+import { StreamRefusal } from './stream-refusals.ts';
+import { readAppend, readCreate, typeOrDefault, type CreateHeaders } from './stream-requests.ts';
+import { topicOf, type StreamRequest } from './stream-of-request.ts';
+
+export interface WriteRoutesDeps {
+  readonly config: Pick<GatewayConfig, 'publicUrl'>;
+  readonly readiness: Readiness;
+  readonly parseBudget: ParseBudget;
+  readonly streamLog: StreamLog;
+}
+
+/** Tries of one PUT. Each of them found a stream that was removed meanwhile, or one that is being made. */
+const CREATE_ATTEMPTS_MAX = 4;
+/** JSON above this size is parsed one body at a time, with a turn of the event loop before each. */
+const LARGE_BODY_BYTES = 64 * 1024;
+
+export class WriteRoutes {
+  readonly #deps: WriteRoutesDeps;
+  readonly #largeBodies = new OneByOne<'body'>();
+
+  constructor(deps: WriteRoutesDeps) {
+    this.#deps = deps;
+  }
+
+  readonly create = async (request: StreamRequest, reply: FastifyReply): Promise<FastifyReply> => {
+    this.#mayWrite(request);
+    const { topic, name } = topicOf(request);
+    const wanted = readCreate(request.headers);
+    const type = typeOrDefault(wanted.type);
+    const data = await this.#dataOf(request, type);
+    const { ttl, expiresAt, closes } = wanted;
+    const config = {
+      name,
+      type,
+      ...(ttl === undefined ? {} : { ttl }),
+      ...(expiresAt === undefined ? {} : { expiresAt }),
+    };
+    const { streamLog } = this.#deps;
+    for (let attempt = 1; attempt <= CREATE_ATTEMPTS_MAX; attempt += 1) {
+      const existing = await streamLog.load(topic);
+      if (existing !== undefined) {
+        if (!isAsWanted(existing, { ...wanted, type })) throw new StreamRefusal('stream-exists');
+        return reply.code(200).headers(streamHeaders(existing)).send();
+      }
+      const made = await streamLog.create(topic, config, closes ? { closed: true } : {}, data);
+      if (made !== undefined)
+        return reply
+          .code(201)
+          .headers({ ...streamHeaders(made), location: this.#urlOf(request) })
+          .send();
+    }
+    throw new BrokerError('overloaded', 'the stream is being made or removed');
+  };
+
+  readonly append = async (request: StreamRequest, reply: FastifyReply): Promise<FastifyReply> => {
+    this.#mayWrite(request);
+    const { topic } = topicOf(request);
+    const headers = readAppend(request.headers);
+    const hasBody = bodyOf(request).length > 0;
+    if (!hasBody && !headers.closes) throw new StreamRefusal('empty-body');
+    if (hasBody && headers.type === undefined) throw new StreamRefusal('type-required');
+    const data = hasBody ? await this.#dataOf(request, headers.type ?? '') : Buffer.alloc(0);
+    if (hasBody && data.length === 0) throw new StreamRefusal('empty-array');
+    const asked: AppendRequest = { ...headers, hasData: hasBody };
+    const done = await this.#deps.streamLog.change(topic, (stream) => decide(stream, asked, data));
+    if (done === undefined) throw new StreamRefusal('no-such-stream');
+    const { stream, producer, isNew } = done;
+    // The protocol says 200 to a producer for what is new, and 204 for what it had sent before.
+    const status = producer !== undefined && isNew && hasBody ? 200 : 204;
+    return reply
+      .code(status)
+      .headers({ ...positionHeaders(stream), ...producerHeaders(producer) })
+      .send();
+  };
+
+  readonly remove = async (request: StreamRequest, reply: FastifyReply): Promise<FastifyReply> => {
+    this.#mayWrite(request);
+    const { topic } = topicOf(request);
+    if (!(await this.#deps.streamLog.remove(topic))) throw new StreamRefusal('no-such-stream');
+    return reply.code(204).send();
+  };
+
+  #mayWrite(request: FastifyRequest): void {
+    this.#deps.readiness.mustNotDrain();
+    requireWrite(identityOf(request));
+  }
+
+  /** What the body appends. @throws StreamRefusal invalid-json; GatewayError too-many, too-large, json-too-deep */
+  async #dataOf(request: FastifyRequest, type: string): Promise<Buffer> {
+    const body = bodyOf(request);
+    this.#deps.parseBudget.spend(identityOf(request).principal, body.length);
+    if (!isJsonType(type) || body.length === 0) return body;
+    if (body.length <= LARGE_BODY_BYTES) return jsonData(body);
+    return this.#largeBodies.run('body', async () => {
+      await new Promise(setImmediate);
+      return jsonData(body);
+    });
+  }
+
+  #urlOf({ protocol, host, url }: FastifyRequest): string {
+    return `${this.#deps.config.publicUrl ?? `${protocol}://${host}`}${url.split('?')[0] ?? ''}`;
+  }
+}
+
+interface AppendDone {
+  readonly stream: LoadedStream;
+  readonly producer: ProducerState | undefined;
+  readonly isNew: boolean;
+}
+
+function decide(stream: LoadedStream, asked: AppendRequest, data: Buffer): StreamDecision<AppendDone> {
+  const decision = decideAppend(stream.state, stream.config.type, asked);
+  switch (decision.kind) {
+    case 'append':
+      return {
+        data,
+        after: decision.after,
+        answer: (after) => ({ stream: after, producer: asked.producer, isNew: true }),
+      };
+    case 'done':
+      return { unchanged: { stream, producer: decision.producer, isNew: false } };
+    case 'refused':
+      throw refusalOf(stream, decision.refusal);
+  }
+}
+
+function refusalOf(stream: LoadedStream, refusal: AppendRefusal): StreamRefusal {
+  const { code } = refusal;
+  switch (code) {
+    case 'stale-producer':
+      return new StreamRefusal(code, { headers: { 'producer-epoch': String(refusal.epoch) } });
+    case 'producer-gap': {
+      const { expected, received } = refusal;
+      const headers = { 'producer-expected-seq': String(expected), 'producer-received-seq': String(received) };
+      return new StreamRefusal(code, { headers });
+    }
+    default:
+      return new StreamRefusal(code, { headers: positionHeaders(stream) });
+  }
+}
+
+function producerHeaders(producer: ProducerState | undefined): Readonly<Record<string, string>> {
+  if (producer === undefined) return {};
+  return { 'producer-epoch': String(producer.epoch), 'producer-seq': String(producer.seq) };
+}
+
+function isAsWanted(
+  { config, state }: LoadedStream,
+  { type, ttl, expiresAt, closes }: CreateHeaders & { readonly type: string },
+): boolean {
+  const isSameLife = config.ttl === ttl && config.expiresAt === expiresAt;
+  return isSameType(config.type, type) && isSameLife && (state.closed === true) === closes;
+}
+
+function bodyOf({ body }: FastifyRequest): Buffer {
+  return Buffer.isBuffer(body) ? body : Buffer.alloc(0);
+}
+
+/** The messages as they are stored: the text of a list without its brackets. */
+function jsonData(body: Buffer): Buffer {
+  const text = decodeUtf8(body);
+  if (text === undefined || parseJson(text, WIRE_JSON_VALUES_MAX) === undefined)
+    throw (
+      (text === undefined ? undefined : boundError(text, WIRE_JSON_VALUES_MAX)) ?? new StreamRefusal('invalid-json')
+    );
+  return Buffer.from(splitMessages(text).join(','));
+}
