@@ -65,7 +65,7 @@ export const METRICS = {
   lostParts: ['holdline_lost_log_parts', 'Parts of the log that a start could not read.'],
 } as const satisfies Record<string, readonly [name: string, help: string]>;
 
-const WIRES = ['durable-streams', 'mcp', 'sse', 'text', 'ws'] as const satisfies readonly WireName[];
+const WIRES = ['durable-streams', 'mcp', 'openai-chat', 'sse', 'text', 'ws'] as const satisfies readonly WireName[];
 
 const LATENCY_BUCKETS_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000];
 
@@ -108,7 +108,14 @@ export class Metrics implements DeliveryObserver {
   /** By agent, then by priority. */
   readonly #servedTokens = new Map<string, Map<string, number>>();
   readonly #waitedMs: Histogram;
-  readonly #resumes: Record<WireName, number> = { 'durable-streams': 0, mcp: 0, sse: 0, text: 0, ws: 0 };
+  readonly #resumes: Record<WireName, number> = {
+    'durable-streams': 0,
+    mcp: 0,
+    'openai-chat': 0,
+    sse: 0,
+    text: 0,
+    ws: 0,
+  };
   readonly #latency: Histogram;
   readonly #runTimes: readonly (readonly [figure: (typeof RUN_HISTOGRAMS)[number], histogram: Histogram])[];
   #delivered = 0;

@@ -23,7 +23,7 @@ export type ControlEvent =
   | { readonly type: 'expiring'; readonly expiresAt: number }
   | ({ readonly type: 'queue'; readonly runId: string } & QueuePosition);
 
-export type WireName = 'durable-streams' | 'mcp' | 'sse' | 'text' | 'ws';
+export type WireName = 'durable-streams' | 'mcp' | 'openai-chat' | 'sse' | 'text' | 'ws';
 
 /** `chunked`: the reader can tell a broken response from an ended one. `until-close`: the body ends with the
  *  connection. `socket`: the connection carries more than this stream and frames its messages itself. */

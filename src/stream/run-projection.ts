@@ -16,6 +16,8 @@ export interface RunFrames {
   open?(view: RunView): string | undefined;
   /** The run waits, and its place has changed. Default: no frame. */
   queue?(position: QueuePosition): string;
+  /** The last frames have ended the stream before the end of the run. */
+  readonly isOver?: boolean;
 }
 
 /** `fold`: a reader receives the run as it is now, as frames of its fold, and then the changes. It is never sent text
@@ -107,7 +109,7 @@ class RunProjection implements Projection {
   #finish(text: string): string {
     this.#unsent = '';
     if (this.#isBroken) this.over ??= 'break';
-    else if (this.#view.hasEnded) this.over ??= 'end';
+    else if (this.#view.hasEnded || this.#frames.isOver === true) this.over ??= 'end';
     return text;
   }
 }

@@ -22,7 +22,7 @@ export class Connections {
   readonly #clock: Clock;
   readonly #onPulse: () => void;
   readonly #open = new Set<Connection>();
-  readonly #live: Record<WireName, number> = { 'durable-streams': 0, mcp: 0, sse: 0, text: 0, ws: 0 };
+  readonly #live: Record<WireName, number> = { 'durable-streams': 0, mcp: 0, 'openai-chat': 0, sse: 0, text: 0, ws: 0 };
   #pulse: Timer | undefined;
   #onEmpty: (() => void) | undefined;
 

@@ -1,5 +1,7 @@
 // The stock `openai` client against a gateway on a loopback port.
 import OpenAI, { type ClientOptions } from 'openai';
+import { FakeRun } from '../../support/gateway-fake-run.ts';
+import { turn } from '../../support/wait-for.ts';
 import { startHarness, type Harness, type HarnessOptions } from '../../support/gateway-harness.ts';
 
 export interface OpenaiGateway {
@@ -25,3 +27,25 @@ export const AGENTS = new Map([
   ['default', { model: 'gpt-x', models: ['org/large'] }],
   ['fast', { model: 'tiny' }],
 ]);
+
+/** Takes the first run of a session once there is one. */
+export async function takeRun(h: Harness, sessionId: string): Promise<FakeRun> {
+  const load = async (): Promise<string | undefined> =>
+    (await h.commandLog.load({ tenant: 'default', sessionId }))?.state.runs[0]?.runId;
+  let runId = await load();
+  while (runId === undefined) {
+    await turn();
+    runId = await load();
+  }
+  return FakeRun.take(h, sessionId, runId);
+}
+
+/** What a request threw. */
+export async function failureOf(request: PromiseLike<unknown>): Promise<unknown> {
+  try {
+    await request;
+  } catch (error) {
+    return error;
+  }
+  throw new Error('the request did not fail');
+}

@@ -1,0 +1,109 @@
+// POST /openai/v1/chat/completions, and GET of a completion by its id. Each request is a prompt: of the chat that the
+// header `x-session-id` names, or of a chat of its own, which is in no list and ends an hour later.
+import Type from 'typebox';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { ProjectedEncoder } from '../../../stream/projected-encoder.ts';
+import type { RunView } from '../../../stream/run-view.ts';
+import { readCompletionRequest, type CompletionRequest } from '../../../wires/openai/completion-request.ts';
+import { completionWire } from '../../../wires/openai/completion-stream.ts';
+import { completionOf } from '../../../wires/openai/completion.ts';
+import { parseCompletionId } from '../../../wires/openai/ids.ts';
+import { identityOf, type HttpApp } from '../../http/http-app.ts';
+import { openStream, type StreamRoutesDeps } from '../../routes/open-stream.ts';
+import { Prompts, type PromptsDeps, type ReadyPrompt } from './prompts.ts';
+import { mustFind, mustRead, refusal, sendError, SHOULD_RETRY } from './refusals.ts';
+import { RunAnswers, runHeaders, type RunAnswersDeps } from './run-answers.ts';
+
+export type CompletionsRoutesDeps = StreamRoutesDeps & RunAnswersDeps & PromptsDeps;
+
+/** Of a request that names no chat. */
+const OWN_CHAT = { ttlMs: 60 * 60 * 1_000, isListed: false } as const;
+
+const URL = '/chat/completions';
+
+export function completionsRoutes(app: HttpApp, deps: CompletionsRoutesDeps): void {
+  const answers = new RunAnswers(deps, completionWire.name);
+  const prompts = new Prompts(deps);
+
+  app.post(URL, async (request, reply) => {
+    const asked = mustRead(() => readCompletionRequest(request.body));
+    const sessionId = sessionIdOf(request);
+    if (sessionId === undefined && asked.earlier > 0)
+      throw refusal(
+        'messages',
+        'several messages need the header `x-session-id`: the chat that it names has the earlier',
+      );
+    const { model, prompt: content } = asked;
+    const prompt = prompts.prepare(request, identityOf(request), { model, content, sessionId, ownChat: OWN_CHAT });
+    if (asked.isStreamed) return stream(deps, request, reply, prompt, asked);
+    const run = await answers.send(request, reply, prompt);
+    return sendCompletion(reply, await answers.readAtEnd(request, run), run.sessionId);
+  });
+
+  const params = Type.Object({ id: Type.String() });
+  app.get(`${URL}/:id`, { schema: { params } }, async (request, reply) => {
+    const run = mustFind(parseCompletionId(request.params.id));
+    return sendCompletion(reply, await answers.readNow(request, run), run.sessionId);
+  });
+}
+
+function sessionIdOf(request: FastifyRequest): string | undefined {
+  const given = request.headers['x-session-id'];
+  return typeof given === 'string' ? given : undefined;
+}
+
+async function stream(
+  deps: CompletionsRoutesDeps,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  prompt: ReadyPrompt,
+  { includesUsage }: CompletionRequest,
+): Promise<FastifyReply> {
+  const { sessionId } = prompt;
+  await openStream(deps, request, reply, {
+    url: `/openai/v1${URL}`,
+    wire: completionWire,
+    sessionId,
+    ticket: undefined,
+    prepare: async (identity) => {
+      const { runId } = await prompt.send();
+      reply.header(SHOULD_RETRY, 'false');
+      return {
+        start: await deps.streams.startAtRun(identity, sessionId, runId, { hasRoom: true }),
+        encoder: new ProjectedEncoder(
+          completionWire.project({ runId, after: undefined }, { sessionId, includesUsage }),
+        ),
+        headers: runHeaders({ runId, sessionId }),
+        onReset: 'close',
+        until: 'forever',
+      };
+    },
+  });
+  return reply;
+}
+
+function sendCompletion(reply: FastifyReply, view: RunView, sessionId: string): FastifyReply {
+  switch (view.state) {
+    case 'completed':
+      reply.removeHeader(SHOULD_RETRY);
+      return reply.send(completionOf(view, sessionId));
+    case 'failed': {
+      const { code = '', message = '' } = view.error ?? {};
+      return sendError(reply, { status: 502, code, message, retryable: false });
+    }
+    case 'cancelled':
+      return sendError(reply, {
+        status: 409,
+        code: 'run-cancelled',
+        message: 'the run was cancelled',
+        retryable: false,
+      });
+    default:
+      return sendError(reply, {
+        status: 409,
+        code: 'not-finished',
+        message: 'the run has not ended',
+        retryable: false,
+      });
+  }
+}

@@ -1,0 +1,93 @@
+// The prompt of a request: its agent, its chat, and the key by which a repeated request is the same prompt.
+import { createHash } from 'node:crypto';
+import type { FastifyRequest } from 'fastify';
+import { traceOfRequest } from '../../../base/tracing.ts';
+import { isSessionId } from '../../../session/session-ref.ts';
+import type { NewSession, Sessions } from '../../../session/sessions.ts';
+import type { PromptContent } from '../../../wires/openai/chat-messages.ts';
+import { resolveModel } from '../../../wires/openai/models.ts';
+import type { RunInSession } from '../../../wires/openai/ids.ts';
+import { requireWrite, type Identity } from '../../auth/identity.ts';
+import type { ChatCommands } from '../../chat-commands.ts';
+import type { GatewayConfig } from '../../gateway-config.ts';
+import { GatewayError } from '../../gateway-error.ts';
+import { freshId } from '../../http/new-session.ts';
+import type { SessionIds } from '../../http/session-ids.ts';
+import type { Readiness } from '../../readiness.ts';
+import { refusal } from './refusals.ts';
+
+export interface PromptsDeps {
+  readonly config: Pick<GatewayConfig, 'agents' | 'defaultAgent' | 'sessionIds'>;
+  readonly commands: ChatCommands;
+  readonly newId: () => string;
+  readonly readiness: Readiness;
+  readonly sessionIds: SessionIds;
+  readonly sessions: Sessions;
+}
+
+export interface AskedPrompt {
+  /** As the request names it. */
+  readonly model: string;
+  readonly content: PromptContent;
+  /** Undefined: the request makes a chat of its own. */
+  readonly sessionId: string | undefined;
+  /** What the chat of its own is. */
+  readonly ownChat: NewSession;
+}
+
+export interface ReadyPrompt {
+  readonly sessionId: string;
+  /** @throws GatewayError, SessionError: nothing is stored */
+  send(): Promise<RunInSession>;
+}
+
+export class Prompts {
+  readonly #deps: PromptsDeps;
+
+  constructor(deps: PromptsDeps) {
+    this.#deps = deps;
+  }
+
+  /** Changes nothing. @throws GatewayError unknown-model, forbidden, invalid-request */
+  prepare(request: FastifyRequest, identity: Identity, asked: AskedPrompt): ReadyPrompt {
+    const { agents, defaultAgent } = this.#deps.config;
+    const named = resolveModel(agents, defaultAgent, asked.model);
+    if (named === undefined) throw new GatewayError('unknown-model');
+    if (asked.sessionId !== undefined && !isSessionId(asked.sessionId))
+      throw refusal('x-session-id', 'the id of a session has 1 to 128 letters, digits, `_` and `-`');
+    const key = keyOf(request, identity);
+    const sessionId = asked.sessionId ?? freshId(identity, () => key ?? this.#deps.newId());
+    const body = {
+      content: asked.content,
+      ...named,
+      ...(key === undefined ? {} : { messageId: key }),
+      ...(asked.sessionId === undefined ? asked.ownChat : {}),
+    };
+    const trace = traceOfRequest(request.headers['traceparent']);
+    return {
+      sessionId,
+      send: async () => {
+        if (asked.sessionId === undefined) await this.#claim(identity, sessionId, asked.ownChat);
+        const { runId } = await this.#deps.commands.send(identity, sessionId, body, trace);
+        return { runId, sessionId };
+      },
+    };
+  }
+
+  /** Where only a token that names an id makes a session of it, the session of an id of this server is made first. */
+  async #claim(identity: Identity, sessionId: string, ownChat: NewSession): Promise<void> {
+    const { config, readiness, sessionIds, sessions } = this.#deps;
+    if (config.sessionIds !== 'claimed') return;
+    readiness.mustNotDrain();
+    requireWrite(identity);
+    await sessions.create(identity.principal, await sessionIds.make(identity, sessionId), ownChat);
+  }
+}
+
+/** The same key of the same user is the same prompt, in the same chat. */
+function keyOf(request: FastifyRequest, { principal }: Identity): string | undefined {
+  const key = request.headers['idempotency-key'];
+  if (typeof key !== 'string') return undefined;
+  const digest = createHash('sha256').update(JSON.stringify([principal.tenant, principal.user, key]));
+  return `key-${digest.digest('base64url')}`;
+}

@@ -1,0 +1,46 @@
+// Errors of the OpenAI wires as replies, and the refusals of requests as the errors that every wire has.
+import type { FastifyReply } from 'fastify';
+import { SessionError } from '../../../session/errors.ts';
+import { errorAnswer, type GivenError } from '../../../wires/openai/error-body.ts';
+import { RefusedParameter } from '../../../wires/openai/refused-parameter.ts';
+import type { MappedError } from '../../error-map.ts';
+import { GatewayError } from '../../gateway-error.ts';
+
+/** The client library repeats a failed request by itself unless this header forbids it. */
+export const SHOULD_RETRY = 'x-should-retry';
+
+export function sendError(reply: FastifyReply, given: GivenError): FastifyReply {
+  const { status, body, isFinal } = errorAnswer(given);
+  if (isFinal) reply.header(SHOULD_RETRY, 'false');
+  return reply.code(status).type('application/json; charset=utf-8').send(body);
+}
+
+export function sendMappedError({ status, error }: MappedError, _request: unknown, reply: FastifyReply): FastifyReply {
+  return sendError(reply, { status, ...error, param: paramOf(error.details) });
+}
+
+/** The parameter that a refusal names. */
+function paramOf(details: unknown): string | undefined {
+  const given: { readonly param?: unknown } = typeof details === 'object' && details !== null ? details : {};
+  return typeof given.param === 'string' ? given.param : undefined;
+}
+
+/** Reads a request. @throws GatewayError invalid-request, with the name of the parameter */
+export function mustRead<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof RefusedParameter) throw refusal(error.param, error.message);
+    throw error;
+  }
+}
+
+export function refusal(param: string, message: string): GatewayError {
+  return new GatewayError('invalid-request', { message, details: { param } });
+}
+
+/** An id that is not of this server names a run that does not exist. @throws SessionError run-not-found */
+export function mustFind<T>(found: T | undefined): T {
+  if (found === undefined) throw new SessionError('run-not-found');
+  return found;
+}

@@ -1,0 +1,63 @@
+// Reads the answer of a run for requests that are answered with one object: as it is now, or once the run has ended.
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { RunView } from '../../../stream/run-view.ts';
+import type { WireName } from '../../../stream/projection.ts';
+import type { RunInSession } from '../../../wires/openai/ids.ts';
+import type { EventStreams } from '../../event-streams.ts';
+import { GatewayError } from '../../gateway-error.ts';
+import { identityOf } from '../../http/http-app.ts';
+import type { Admission } from '../../limits/admission.ts';
+import { readRun } from '../../run-reads.ts';
+import type { RunWaits } from '../../run-waits.ts';
+import type { ReadyPrompt } from './prompts.ts';
+import { SHOULD_RETRY } from './refusals.ts';
+
+export interface RunAnswersDeps {
+  readonly admission: Admission;
+  readonly runWaits: RunWaits;
+  readonly streams: EventStreams;
+}
+
+/** In ms. A request waits this long for the end of its run. */
+const ANSWER_WAIT_MS = 60 * 60 * 1_000;
+
+export class RunAnswers {
+  readonly #deps: RunAnswersDeps;
+  readonly #wire: WireName;
+
+  constructor(deps: RunAnswersDeps, wire: WireName) {
+    this.#deps = deps;
+    this.#wire = wire;
+  }
+
+  /** Sends a prompt for a request that waits for its answer. The limits of connections are checked before: a refused
+   *  client may repeat its request, but behind the prompt it must not. */
+  async send(request: FastifyRequest, reply: FastifyReply, prompt: ReadyPrompt): Promise<RunInSession> {
+    const identity = identityOf(request);
+    this.#deps.streams.mustHaveRoom(identity);
+    this.#deps.admission.check(request.ip, identity.principal);
+    const run = await prompt.send();
+    reply.headers({ ...runHeaders(run), [SHOULD_RETRY]: 'false' });
+    return run;
+  }
+
+  /** @throws SessionError not-found, run-not-found, chat-damaged; GatewayError draining, node-full, too-many */
+  async readNow(request: FastifyRequest, { runId, sessionId }: RunInSession): Promise<RunView> {
+    const start = await this.#deps.streams.startAtRun(identityOf(request), sessionId, runId);
+    return readRun(this.#deps.streams, request, { start, wire: this.#wire });
+  }
+
+  /** @throws as `readNow`; GatewayError request-timeout: the run has not ended */
+  async readAtEnd(request: FastifyRequest, run: RunInSession): Promise<RunView> {
+    const hasEnded = async (): Promise<boolean> => (await this.readNow(request, run)).hasEnded;
+    const wait = { ...run, wire: this.#wire, timeoutMs: ANSWER_WAIT_MS, hasEnded };
+    await this.#deps.runWaits.wait(request, identityOf(request), wait);
+    const view = await this.readNow(request, run);
+    if (!view.hasEnded) throw new GatewayError('request-timeout', { message: 'the run continues: read it by its id' });
+    return view;
+  }
+}
+
+export function runHeaders({ runId, sessionId }: RunInSession): Readonly<Record<string, string>> {
+  return { 'x-run-id': runId, 'x-session-id': sessionId };
+}

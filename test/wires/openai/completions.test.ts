@@ -1,0 +1,329 @@
+// Chat Completions with the stock client: streams, its helper, errors, and what the client repeats by itself.
+import type OpenAI from 'openai';
+import type { ChatCompletionChunk, ChatCompletionCreateParams } from 'openai/resources/chat/completions';
+import { describe, expect, it } from 'vitest';
+import type { FakeRun } from '../../support/gateway-fake-run.ts';
+import type { HarnessOptions } from '../../support/gateway-harness.ts';
+import { turn } from '../../support/wait-for.ts';
+import { failureOf, startOpenai, takeRun } from './stock-client.ts';
+
+const HI = { model: 'default', messages: [{ role: 'user' as const, content: 'hi' }] };
+const IN_CHAT = { headers: { 'x-session-id': 's' } };
+
+async function startChat(options?: HarnessOptions) {
+  const gateway = await startOpenai(options);
+  const { completions } = gateway.client().chat;
+  return {
+    ...gateway,
+    completions,
+    take: () => takeRun(gateway.h, 's'),
+    /** Begins a stream, and takes its run. */
+    stream: async (more: Partial<ChatCompletionCreateParams> = {}) => {
+      const asked = { ...HI, ...more, stream: true } as const;
+      const [chunks, run] = await Promise.all([completions.create(asked, IN_CHAT), takeRun(gateway.h, 's')]);
+      return { chunks, run };
+    },
+  };
+}
+
+async function textOf(chunks: AsyncIterable<ChatCompletionChunk>): Promise<string> {
+  let text = '';
+  for await (const { choices } of chunks) text += choices[0]?.delta.content ?? '';
+  return text;
+}
+
+/** Reasoning, text, and a call for the client. */
+async function sayAll(run: FakeRun): Promise<void> {
+  const { runId, answerId: messageId } = run.run;
+  await run.sayIn(0, 'reasoning', 'let me ', 'think');
+  await run.add({ type: 'part.started', runId, part: 1, kind: 'text' });
+  await run.sayIn(1, 'text', 'Wörld ', 'peace');
+  await run.add({ type: 'part.started', runId, part: 2, kind: 'tool-call', toolCallId: 'c1', toolName: 'look' });
+  await run.add({ type: 'delta', runId, messageId, part: 2, kind: 'tool-call', at: 0, text: '{"at":' });
+  await run.add({ type: 'delta', runId, messageId, part: 2, kind: 'tool-call', at: 6, text: '1}' });
+}
+
+const ALL = {
+  role: 'assistant',
+  content: 'Wörld peace',
+  reasoning_content: 'let me think',
+  tool_calls: [{ id: 'c1', type: 'function', function: { name: 'look', arguments: '{"at":1}' } }],
+};
+
+describe('POST /openai/v1/chat/completions, streamed', () => {
+  it('sends reasoning in pieces', async () => {
+    const { stream } = await startChat();
+    const { chunks, run } = await stream();
+    await run.sayIn(0, 'reasoning', 'let me ', 'think');
+    await run.complete();
+    let reasoning = '';
+    for await (const { choices } of chunks)
+      reasoning += (choices[0]?.delta as { reasoning_content?: string } | undefined)?.reasoning_content ?? '';
+    expect(reasoning).toBe('let me think');
+  });
+
+  it('gives the helper of the client the whole answer', async () => {
+    const { completions, take } = await startChat();
+    const asked = { ...HI, stream_options: { include_usage: true } };
+    const stream = completions.stream(asked, IN_CHAT);
+    const run = await take();
+    await sayAll(run);
+    await run.complete();
+    const final = await stream.finalChatCompletion();
+    // The helper keeps only the last piece of fields that it does not know.
+    const { content, tool_calls } = ALL;
+    expect(final.choices[0]).toMatchObject({ message: { content, tool_calls }, finish_reason: 'tool_calls' });
+    expect(final).toMatchObject({ id: `chatcmpl-${run.run.runId}.s`, model: 'default', usage: { total_tokens: 2 } });
+  });
+
+  it('sends chunks as the text comes, without usage unless it is requested', async () => {
+    const { stream } = await startChat();
+    const { chunks, run } = await stream();
+    const reader = chunks[Symbol.asyncIterator]();
+    const next = async () => (await reader.next()).value as ChatCompletionChunk | undefined;
+    expect((await next())?.choices[0]?.delta).toEqual({ role: 'assistant', content: '' });
+    for (const word of ['one ', 'two']) {
+      await run.say(word);
+      expect((await next())?.choices[0]).toMatchObject({ delta: { content: word }, finish_reason: null });
+    }
+    await run.complete();
+    const last = await next();
+    expect(last?.choices[0]).toMatchObject({ delta: {}, finish_reason: 'stop' });
+    expect(last).not.toHaveProperty('usage');
+    expect(await next()).toBeUndefined();
+  });
+
+  it('names the run and the session in its headers', async () => {
+    const { completions, take } = await startChat();
+    const request = completions.create({ ...HI, stream: true }, IN_CHAT).withResponse();
+    const run = await take();
+    const { response } = await request;
+    expect(response.headers.get('x-run-id')).toBe(run.run.runId);
+    expect(response.headers.get('x-session-id')).toBe('s');
+    await run.complete();
+  });
+
+  it('is not changed by a takeover that says the same again', async () => {
+    const { stream } = await startChat();
+    const { chunks, run } = await stream();
+    const text = textOf(chunks);
+    await run.say('one two');
+    await run.dropFrom(4, { takesOver: true });
+    await run.say('two', ' three');
+    await run.complete();
+    expect(await text).toBe('one two three');
+  });
+
+  it('ends with an error when a takeover says something else, and the completion is read by its id', async () => {
+    const { completions, stream } = await startChat();
+    const { chunks, run } = await stream();
+    const text = failureOf(textOf(chunks));
+    await run.say('one two');
+    await turn();
+    await run.dropFrom(4, { takesOver: true });
+    await run.say('three');
+    expect(await text).toMatchObject({ code: 'restarted' });
+    await run.complete();
+    const read = await completions.retrieve(`chatcmpl-${run.run.runId}.s`);
+    expect(read.choices[0]?.message.content).toBe('one three');
+  });
+
+  it.each([
+    ['fails', { code: 'upstream-error', type: 'server_error', message: expect.stringContaining('it broke') as string }],
+    ['is stopped', { code: 'run-cancelled', type: 'cancelled' }],
+  ])('ends with an error when the run %s', async (how, error) => {
+    const { h, stream } = await startChat();
+    const { chunks, run } = await stream();
+    const text = failureOf(textOf(chunks));
+    await run.say('half');
+    if (how === 'fails') await run.fail({ code: 'upstream-error', message: 'it broke', retryable: true });
+    else {
+      await h.call('POST', '/v1/sessions/s/cancel', 'ann', {});
+      await run.cancelled('ann');
+    }
+    expect(await text).toMatchObject(error);
+  });
+
+  it('is cut when the node drains, so that the client does not take a part for the whole', async () => {
+    const { h, stream } = await startChat();
+    const { chunks, run } = await stream();
+    const text = failureOf(textOf(chunks));
+    await run.say('half');
+    await turn();
+    const drained = h.gateway.drain({ windowMs: 10, deadlineMs: 100 });
+    await h.clock.advance(100);
+    await drained;
+    expect(await text).toBeInstanceOf(Error);
+  });
+
+  it('continues when the client is gone', async () => {
+    const { completions, stream } = await startChat();
+    const { chunks, run } = await stream();
+    chunks.controller.abort();
+    await run.say('all of it');
+    await run.complete();
+    const read = await completions.retrieve(`chatcmpl-${run.run.runId}.s`);
+    expect(read.choices[0]?.message.content).toBe('all of it');
+  });
+});
+
+describe('POST /openai/v1/chat/completions, not streamed', () => {
+  it('answers with the whole completion', async () => {
+    const { completions, take } = await startChat();
+    const answer = completions.create(HI, IN_CHAT);
+    const run = await take();
+    await sayAll(run);
+    await run.complete();
+    expect(await answer).toMatchObject({
+      id: `chatcmpl-${run.run.runId}.s`,
+      object: 'chat.completion',
+      choices: [{ index: 0, message: ALL, finish_reason: 'tool_calls' }],
+      usage: { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 },
+    });
+  });
+
+  it.each([
+    ['fails', 502, 'upstream-error'],
+    ['is stopped', 409, 'run-cancelled'],
+  ])('is refused once, without a retry, when the run %s', async (how, status, code) => {
+    const { h, client, take } = await startChat();
+    const answer = failureOf(client('ann', { maxRetries: 2 }).chat.completions.create(HI, IN_CHAT));
+    const run = await take();
+    if (how === 'fails') await run.fail({ code: 'upstream-error', message: 'it broke', retryable: true });
+    else await run.cancelled('ann');
+    expect(await answer).toMatchObject({ status, code });
+    const { body } = await h.call('GET', '/v1/sessions/s', 'ann');
+    expect(body).toMatchObject({ messages: 1, queued: 0 });
+  });
+
+  it('answers two turns of a chat, each with the last message only', async () => {
+    const { h, completions, take } = await startChat();
+    const messages: OpenAI.ChatCompletionMessageParam[] = [];
+    for (const word of ['one', 'two']) {
+      messages.push({ role: 'user', content: word });
+      const answer = completions.create({ model: 'default', messages }, IN_CHAT);
+      const run = await take();
+      await run.say(`${word}!`);
+      await run.complete();
+      const [choice] = (await answer).choices;
+      messages.push({ role: 'assistant', content: choice?.message.content ?? null });
+    }
+    const { body } = await h.call('GET', '/v1/sessions/s/messages', 'ann');
+    expect((body['messages'] as { content: string }[]).map(({ content }) => content)).toEqual(
+      messages.map(({ content }) => content),
+    );
+  });
+
+  it('is the same run when a request with an `Idempotency-Key` is repeated', async () => {
+    const { completions } = await startChat();
+    const headers = { 'idempotency-key': 'k' };
+    const runs = [];
+    for (let i = 0; i < 2; i += 1) {
+      const { response, data } = await completions.create({ ...HI, stream: true }, { headers }).withResponse();
+      runs.push([response.headers.get('x-run-id'), response.headers.get('x-session-id')]);
+      data.controller.abort();
+    }
+    expect(runs[0]).toEqual(runs[1]);
+  });
+
+  it('makes a chat of its own without `x-session-id`, which is in no list and ends after an hour', async () => {
+    const { h, completions } = await startChat();
+    const { response, data } = await completions.create({ ...HI, stream: true }).withResponse();
+    const sessionId = response.headers.get('x-session-id') ?? '';
+    await (await takeRun(h, sessionId)).complete();
+    const { body } = await h.call('GET', `/v1/sessions/${sessionId}`, 'ann');
+    expect(body).toMatchObject({ isListed: false, messages: 2 });
+    expect(Date.parse(String(body['expiresAt'])) - h.clock.now()).toBeLessThanOrEqual(60 * 60 * 1000);
+    expect((await h.call('GET', '/v1/sessions', 'ann')).body['sessions']).toEqual([]);
+    data.controller.abort();
+  });
+});
+
+describe('GET /openai/v1/chat/completions/{id}', () => {
+  it('says that the run has not ended', async () => {
+    const { completions, stream } = await startChat();
+    const { run } = await stream();
+    const failed = await failureOf(completions.retrieve(`chatcmpl-${run.run.runId}.s`));
+    expect(failed).toMatchObject({ status: 409, code: 'not-finished' });
+  });
+
+  it('answers 404 for a foreign completion, and for ids that are none', async () => {
+    const { client, stream } = await startChat();
+    const { run } = await stream();
+    const { runId } = run.run;
+    for (const [user, id] of [
+      ['eve', `chatcmpl-${runId}.s`],
+      ['ann', `chatcmpl-${runId}.other`],
+      ['ann', 'chatcmpl-gone.s'],
+      ['ann', 'chatcmpl-abc'],
+      ['ann', `resp_${runId}.s`],
+      ['ann', `chatcmpl-${runId}.s.1`],
+    ] as const) {
+      const failed = await failureOf(client(user).chat.completions.retrieve(id));
+      expect([id, failed]).toMatchObject([id, { status: 404, type: 'invalid_request_error' }]);
+    }
+  });
+});
+
+describe('a request for a completion', () => {
+  const asked: readonly [string, Readonly<Record<string, unknown>>][] = [
+    ['n', { n: 2 }],
+    ['logprobs', { logprobs: true }],
+    ['audio', { audio: { voice: 'alloy', format: 'mp3' } }],
+    ['modalities', { modalities: ['text', 'audio'] }],
+    ['functions', { functions: [{ name: 'f' }] }],
+    ['web_search_options', { web_search_options: {} }],
+    ['presence_penalty', { presence_penalty: 1 }],
+    ['model', { model: '' }],
+    ['stream', { stream: 'yes' }],
+    ['messages', { messages: [] }],
+    ['messages[0].role', { messages: [{ role: 'assistant', content: 'hi' }] }],
+    ['messages[0].content', { messages: [{ role: 'user', content: '' }] }],
+    ['messages[0].content[0].type', { messages: [{ role: 'user', content: [{ type: 'video', video: {} }] }] }],
+    [
+      'messages[0].content[0].file.file_id',
+      { messages: [{ role: 'user', content: [{ type: 'file', file: { file_id: 'f' } }] }] },
+    ],
+  ];
+
+  it.each(asked)('is refused with the name of the parameter %s, and stores nothing', async (param, more) => {
+    const { h, client } = await startChat();
+    const request = client().post('/chat/completions', { body: { ...HI, ...more }, ...IN_CHAT });
+    const failed = await failureOf(request);
+    expect(failed).toMatchObject({ status: 400, type: 'invalid_request_error', param });
+    expect((await h.call('GET', '/v1/sessions/s', 'ann')).status).toBe(404);
+  });
+
+  it('is accepted with parameters that change nothing', async () => {
+    const { completions, take } = await startChat();
+    const neutral = { n: 1, presence_penalty: 0, logprobs: false, user: 'u', metadata: { a: 'b' }, audio: null };
+    const answer = completions.create({ ...HI, ...neutral }, IN_CHAT);
+    await (await take()).complete();
+    expect((await answer).choices[0]?.finish_reason).toBe('stop');
+  });
+
+  it('is refused for an unknown model, for a foreign chat, and when it is too large', async () => {
+    const agents = new Map([['default', { model: 'm' }]]);
+    const { h, client } = await startChat({ config: { agents, wireBodyBytesMax: 10_000 } });
+    await h.call('POST', '/v1/sessions', 'eve', { sessionId: 's' });
+    const send = (more: object) =>
+      failureOf(client().post('/chat/completions', { body: { ...HI, ...more }, ...IN_CHAT }));
+    expect(await send({ model: 'gone' })).toMatchObject({ status: 404, code: 'model_not_found', param: 'model' });
+    expect(await send({})).toMatchObject({ status: 404, code: 'not-found' });
+    expect(await send({ user: 'x'.repeat(10_000) })).toMatchObject({ status: 413, code: 'too-large' });
+  });
+
+  it('is refused without a chat when it has several messages', async () => {
+    const { client } = await startChat();
+    const messages = [{ role: 'system' as const, content: 'be brief' }, ...HI.messages];
+    const failed = await failureOf(client().chat.completions.create({ ...HI, messages }));
+    expect(failed).toMatchObject({ status: 400, param: 'messages' });
+  });
+
+  it('makes no chat of its own with a token for given sessions', async () => {
+    const { h, client } = await startChat();
+    const apiKey = h.token('ann', { sessions: ['s'] });
+    const failed = await failureOf(client('ann', { apiKey }).chat.completions.create(HI));
+    expect(failed).toMatchObject({ status: 403, type: 'permission_error' });
+  });
+});
