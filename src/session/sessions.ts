@@ -7,13 +7,13 @@ import { isoTime, type Clock } from '../base/clock.ts';
 import type { Attachments } from './attachments/attachments.ts';
 import { readChatList, removedFromChatList } from './stores/chat-list.ts';
 import { pageOfChats, type PageEnd } from './stores/chat-pages.ts';
-import { decodeEvent, type JsonObject } from './events/chat-event.ts';
+import { decodeEvent } from './events/chat-event.ts';
 import { chatLifetimes, type ChatLifetimeOf } from './chat-lifetime.ts';
 import type { CommandLog, LoadedState, Snapshot } from './commands/command-log.ts';
 import { newCommandState, type CommandState } from './commands/command-state.ts';
 import { foldDrafts } from './commands/decisions.ts';
 import { isDamage } from './commands/earlier-state.ts';
-import { SessionError } from './errors.ts';
+import { isSessionError, SessionError } from './errors.ts';
 import { findBranch } from './history/find-branch-node.ts';
 import { readHistory, type HistoryPage } from './history/history.ts';
 import { endSoon, findAsks, expireRequests, removeAsks } from './stores/leftovers.ts';
@@ -21,6 +21,7 @@ import type { LogPrefix } from './history/major-records.ts';
 import { readRuns, type RunPage } from './history/run-pages.ts';
 import { loadOwned, requireOwner, owns } from './require-owner.ts';
 import { idOf, type Principal, type SessionRef } from './session-ref.ts';
+import type { SessionDetails, SessionSummary } from './session-summary.ts';
 import { removedFromOpenRuns } from './stores/open-runs.ts';
 import { RemovedNames } from './stores/removed-names.ts';
 import { chatTopic, cursorsTopic, watchTopic } from './topic-names.ts';
@@ -41,33 +42,10 @@ const HISTORY_READS_MAX = 2;
 /** Tries of one update. Each of them lost against an update by somebody else. */
 const UPDATE_ATTEMPTS_MAX = 8;
 
-export interface SessionDetails {
-  readonly title?: string;
-  readonly metadata?: JsonObject;
-}
-
 export interface NewSession extends SessionDetails {
   readonly ttlMs?: number;
   /** False: the chat is in no list of chats. It counts against the limits of its user all the same. */
   readonly isListed?: boolean;
-}
-
-export interface SessionSummary extends SessionDetails {
-  readonly sessionId: string;
-  readonly createdAt: string;
-  readonly lastActiveAt: string;
-  /** Absent for a chat that does not expire. */
-  readonly expiresAt?: string;
-  readonly position: string;
-  readonly earliest: string;
-  readonly activeRun?: { readonly runId: string; readonly position: string; readonly state: string };
-  /** Runs that wait behind the active one. */
-  readonly queued: number;
-  readonly messages: number;
-  /** Only of a chat that is in no list. */
-  readonly isListed?: false;
-  /** A part of the chat cannot be read any more. Fields that are unknown are left out, or zero. */
-  readonly damaged?: true;
 }
 
 export interface SessionList {
@@ -234,9 +212,18 @@ export class Sessions {
     await removeAsks(this.#broker, this.#log, asks, chatTopic);
   }
 
-  /** @throws SessionError not-found */
+  /** Of a damaged chat only what is known without its newest state. @throws SessionError not-found; the error of the
+   *  damage, if no state of the chat can be read */
   async describe(principal: Principal, ref: SessionRef): Promise<SessionSummary> {
-    return this.#summarize(ref, await this.#ownSnapshot(principal, ref));
+    try {
+      return await this.#summarize(ref, await this.#ownSnapshot(principal, ref));
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      const found = await this.#log.findEarlier(ref);
+      if (found?.state === undefined) throw error;
+      if (found.state.owner !== principal.user) throw new SessionError('not-found');
+      return damagedSummary(ref, found.info);
+    }
   }
 
   /** A page of the user's chats. `after`: the `next` of the page before, undefined for the first page. A chat that
@@ -247,7 +234,7 @@ export class Sessions {
       isUnlisted === true ? [] : [{ ...chat, ref, sessionId: idOf(ref) }],
     );
     const { chats, next } = pageOfChats(listed, limit, after);
-    const summaries = await Promise.all(chats.map(async ({ ref }) => this.#summarizeIfOwn(principal, ref)));
+    const summaries = await Promise.all(chats.map(async ({ ref }) => this.#summarizeIfListed(principal, ref)));
     return { sessions: summaries.filter((one) => one !== undefined), next, isDamaged };
   }
 
@@ -311,18 +298,15 @@ export class Sessions {
     return snapshot;
   }
 
-  async #summarizeIfOwn(principal: Principal, ref: SessionRef): Promise<SessionSummary | undefined> {
+  async #summarizeIfListed(principal: Principal, ref: SessionRef): Promise<SessionSummary | undefined> {
     try {
-      const snapshot = await this.#log.snapshot(ref);
+      const summary = await this.describe(principal, ref);
       // A node of version 0.1 may have written the list again, without the marks of unlisted chats.
-      return snapshot !== undefined && owns(principal, snapshot.loaded) && snapshot.loaded.state.isUnlisted !== true
-        ? await this.#summarize(ref, snapshot)
-        : undefined;
+      return summary.isListed === false ? undefined : summary;
     } catch (error) {
-      // One damaged chat must not make the whole list fail.
-      if (!isDamage(error)) throw error;
-      const found = await this.#log.findEarlier(ref);
-      return found?.state?.owner === principal.user ? damagedSummary(ref, found.info) : undefined;
+      // One chat of which nothing can be read must not make the whole list fail.
+      if (isDamage(error) || isSessionError(error, 'not-found')) return undefined;
+      throw error;
     }
   }
 

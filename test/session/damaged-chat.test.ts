@@ -1,6 +1,7 @@
 // Chats with damaged records: how they continue, what their runs become, and that all others stay whole.
 import { readFile, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { BrokerError } from '../../src/broker/errors.ts';
 import { mapError } from '../../src/gateway/error-map.ts';
 import { CommandLog } from '../../src/session/commands/command-log.ts';
 import { isSessionError } from '../../src/session/errors.ts';
@@ -12,6 +13,7 @@ import { openLog, segmentPath } from '../broker/log/opened-log.ts';
 import { allTopics, ENGINES } from '../support/each-engine.ts';
 import { RedisServer } from '../support/redis-server.ts';
 import { eventually } from '../support/wait-for.ts';
+import { wrapBroker } from '../support/wrapped-broker.ts';
 
 const YOU = { tenant: 't', user: 'you' };
 const OTHER = { tenant: 't', user: 'other' };
@@ -100,6 +102,28 @@ test('a chat that has lost every state answers chat-damaged, and the list leaves
   const refused: unknown = await sessions.history(YOU, DAMAGED, 10, undefined).catch((error: unknown) => error);
   expect(mapError(refused)).toMatchObject({ status: 409, error: { code: 'chat-damaged', retryable: false } });
   expect((await sessions.list(YOU, 10, undefined)).sessions.map(({ sessionId }) => sessionId)).toEqual(['whole']);
+});
+
+test('a chat whose title cannot be read is described as in the list, and only to its owner', async () => {
+  const log = await openLog();
+  const broker = wrapBroker(log.broker, {
+    read: (topic, from, options) =>
+      topic === chatTopic(DAMAGED) && typeof from === 'object' && from.offset === 0
+        ? Promise.reject(new BrokerError('corrupt', 'not readable'))
+        : log.broker.read(topic, from, options),
+  });
+  const before = new Sessions(log.broker, new CommandLog(log.broker, () => 0), log.clock);
+  for (const ref of [DAMAGED, WHOLE]) await before.create(YOU, ref, { title: `first of ${ref.sessionId}` });
+  const prompt = { content: 'x', agent: 'writer', model: '', priority: 'normal', onBusy: 'queue' } as const;
+  const runs = new Runs(log.broker, new CommandLog(log.broker, () => 0), log.clock, () => 'id');
+  await runs.send(YOU, DAMAGED, prompt);
+
+  const sessions = new Sessions(broker, new CommandLog(broker, () => 0), log.clock);
+  const described = await sessions.describe(YOU, DAMAGED);
+  expect(described).toMatchObject({ sessionId: 'damaged', damaged: true });
+  expect((await sessions.list(YOU, 10, undefined)).sessions).toContainEqual(described);
+  expect(await sessions.describe(YOU, WHOLE)).not.toHaveProperty('damaged');
+  await expect(sessions.describe(OTHER, DAMAGED)).rejects.toSatisfy((error) => isSessionError(error, 'not-found'));
 });
 
 test('a damaged chat is removed with the requests of its agents', async () => {

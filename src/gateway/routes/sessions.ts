@@ -9,7 +9,8 @@ import {
   type PageEnd,
 } from '../../session/stores/chat-pages.ts';
 import { isSessionError } from '../../session/errors.ts';
-import type { SessionList, Sessions, SessionSummary } from '../../session/sessions.ts';
+import type { SessionSummary } from '../../session/session-summary.ts';
+import type { SessionList, Sessions } from '../../session/sessions.ts';
 import type { Identity } from '../auth/identity.ts';
 import { idOf } from '../../session/session-ref.ts';
 import { GatewayError } from '../gateway-error.ts';
