@@ -6,7 +6,7 @@ import type { ResetReason, WaitingCounts } from '../broker/broker.ts';
 import type { DamageCount } from '../broker/health.ts';
 import type { RunFigures } from '../session/commands/run-figures.ts';
 import type { DeliveryObserver } from '../stream/subscription.ts';
-import type { WireName } from '../stream/projection.ts';
+import { countByWire, WIRES, type WireName } from '../stream/projection.ts';
 import type { Connections } from './connections/connections.ts';
 
 /** All names and help texts. */
@@ -65,8 +65,6 @@ export const METRICS = {
   lostParts: ['holdline_lost_log_parts', 'Parts of the log that a start could not read.'],
 } as const satisfies Record<string, readonly [name: string, help: string]>;
 
-const WIRES = ['durable-streams', 'mcp', 'openai-chat', 'sse', 'text', 'ws'] as const satisfies readonly WireName[];
-
 const LATENCY_BUCKETS_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000];
 
 const RUN_BUCKETS_MS = [10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000, 300_000, 1_800_000];
@@ -108,14 +106,7 @@ export class Metrics implements DeliveryObserver {
   /** By agent, then by priority. */
   readonly #servedTokens = new Map<string, Map<string, number>>();
   readonly #waitedMs: Histogram;
-  readonly #resumes: Record<WireName, number> = {
-    'durable-streams': 0,
-    mcp: 0,
-    'openai-chat': 0,
-    sse: 0,
-    text: 0,
-    ws: 0,
-  };
+  readonly #resumes = countByWire();
   readonly #latency: Histogram;
   readonly #runTimes: readonly (readonly [figure: (typeof RUN_HISTOGRAMS)[number], histogram: Histogram])[];
   #delivered = 0;

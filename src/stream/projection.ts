@@ -23,7 +23,14 @@ export type ControlEvent =
   | { readonly type: 'expiring'; readonly expiresAt: number }
   | ({ readonly type: 'queue'; readonly runId: string } & QueuePosition);
 
-export type WireName = 'durable-streams' | 'mcp' | 'openai-chat' | 'sse' | 'text' | 'ws';
+export const WIRES = ['durable-streams', 'langgraph', 'mcp', 'openai-chat', 'sse', 'text', 'ws'] as const;
+
+export type WireName = (typeof WIRES)[number];
+
+/** A counter for each wire. */
+export function countByWire(): Record<WireName, number> {
+  return Object.fromEntries(WIRES.map((wire) => [wire, 0])) as Record<WireName, number>;
+}
 
 /** `chunked`: the reader can tell a broken response from an ended one. `until-close`: the body ends with the
  *  connection. `socket`: the connection carries more than this stream and frames its messages itself. */

@@ -2,7 +2,7 @@
 // time limits are all checked once a second, so that ten thousand connections cost one timer.
 import type { Socket } from 'node:net';
 import type { Clock, Timer } from '../../base/clock.ts';
-import type { WireName } from '../../stream/projection.ts';
+import { countByWire, type WireName } from '../../stream/projection.ts';
 
 export interface Connection {
   readonly wire: WireName;
@@ -22,7 +22,7 @@ export class Connections {
   readonly #clock: Clock;
   readonly #onPulse: () => void;
   readonly #open = new Set<Connection>();
-  readonly #live: Record<WireName, number> = { 'durable-streams': 0, mcp: 0, 'openai-chat': 0, sse: 0, text: 0, ws: 0 };
+  readonly #live = countByWire();
   #pulse: Timer | undefined;
   #onEmpty: (() => void) | undefined;
 

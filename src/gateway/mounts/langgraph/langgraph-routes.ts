@@ -1,0 +1,95 @@
+// The LangGraph API below /langgraph: threads are sessions, assistants are agents. This file has the threads, and the
+// shape of all errors; runs are in a file of their own. [wires/langgraph]
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import Type from 'typebox';
+import { idOf } from '../../../session/session-ref.ts';
+import { isObject } from '../../../wires/langgraph/run-request.ts';
+import { stateResource, threadResource } from '../../../wires/langgraph/resources.ts';
+import type { Identity } from '../../auth/identity.ts';
+import type { MappedError } from '../../error-map.ts';
+import { GatewayError } from '../../gateway-error.ts';
+import { identityOf, type HttpApp } from '../../http/http-app.ts';
+import { freshId, newSession } from '../../http/new-session.ts';
+import { mountWire, type MountDeps } from '../mount.ts';
+import { runRoutes, type RunRoutesDeps } from './run-routes.ts';
+import { readThread } from './thread-reads.ts';
+
+export type LangGraphDeps = RunRoutesDeps & MountDeps & { readonly newId: () => string };
+
+export async function mountLangGraph(app: HttpApp, deps: LangGraphDeps): Promise<void> {
+  await mountWire(app, deps, { prefix: '/langgraph', acceptsApiKey: true, sendError }, (mount) => {
+    threadRoutes(mount, deps);
+    runRoutes(mount, deps);
+  });
+}
+
+/** Codes whose status differs from that of the native protocol. */
+const STATUSES: Readonly<Record<string, number>> = { 'unknown-agent': 404, 'unknown-model': 404 };
+
+function sendError({ status, error }: MappedError, _request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const { code, message, details } = error;
+  return reply
+    .code(STATUSES[code] ?? status)
+    .type('application/json; charset=utf-8')
+    .send({ detail: message, code, ...(details === undefined ? {} : { details }) });
+}
+
+const params = Type.Object({ threadId: Type.String() });
+
+function threadRoutes(mount: HttpApp, deps: LangGraphDeps): void {
+  const { reads, readiness } = deps;
+  mount.post('/threads', { schema: { hide: true } }, async (request, reply) => {
+    readiness.mustNotDrain();
+    const identity = identityOf(request);
+    const { threadId, isFound } = await createThread(deps, identity, request.body);
+    if (isFound)
+      return reply.code(409).send({ detail: 'the thread exists already: give if_exists "do_nothing"', code: 'exists' });
+    return threadResource(await readThread(deps, identity, threadId));
+  });
+  const schema = { hide: true, params };
+  mount.get('/threads/:threadId', { schema, preHandler: reads.admit }, async (request) =>
+    threadResource(await readThread(deps, identityOf(request), request.params.threadId)),
+  );
+  mount.get('/threads/:threadId/state', { schema, preHandler: reads.admit }, async (request) =>
+    stateResource(await readThread(deps, identityOf(request), request.params.threadId)),
+  );
+}
+
+const THREAD_ID = /^[A-Za-z0-9_-]{1,128}$/;
+/** A ttl of the LangGraph API is in minutes. */
+const MINUTE_MS = 60_000;
+
+/** `isFound`: the caller has the thread already and did not accept that.
+ *  @throws GatewayError invalid-request, forbidden, too-large; SessionError not-found, too-many-sessions */
+async function createThread(
+  { sessionIds, sessions, newId }: LangGraphDeps,
+  identity: Identity,
+  body: unknown,
+): Promise<{ readonly threadId: string; readonly isFound: boolean }> {
+  const { thread_id: given, metadata, if_exists: ifExists, ttl, supersteps } = isObject(body) ? body : {};
+  if (given !== undefined && given !== null && (typeof given !== 'string' || !THREAD_ID.test(given)))
+    refuse('thread_id', 'must be [A-Za-z0-9_-]{1,128}');
+  if (ifExists !== undefined && ifExists !== null && ifExists !== 'raise' && ifExists !== 'do_nothing')
+    refuse('if_exists', 'must be raise or do_nothing');
+  if (Array.isArray(supersteps) && supersteps.length > 0) refuse('supersteps', 'not supported');
+  if (metadata !== undefined && metadata !== null && !isObject(metadata)) refuse('metadata', 'must be an object');
+  const ref = await (typeof given === 'string'
+    ? sessionIds.findOrMake(identity, given)
+    : sessionIds.make(identity, freshId(identity, newId)));
+  const hasMetadata = isObject(metadata) && Object.keys(metadata).length > 0;
+  const session = newSession({ ...(hasMetadata ? { metadata } : {}), ...ttlOf(ttl) });
+  const { created } = await sessions.create(identity.principal, ref, session);
+  return { threadId: idOf(ref), isFound: !created && ifExists !== 'do_nothing' };
+}
+
+function ttlOf(ttl: unknown): { readonly ttlMs?: number } {
+  if (ttl === undefined || ttl === null) return {};
+  const { ttl: minutes, strategy = 'delete' } = isObject(ttl) ? ttl : { ttl };
+  if (typeof minutes !== 'number' || !(minutes > 0)) refuse('ttl', 'must be a number of minutes');
+  if (strategy !== 'delete') refuse('ttl.strategy', 'must be delete');
+  return { ttlMs: Math.round(minutes * MINUTE_MS) };
+}
+
+function refuse(param: string, reason: string): never {
+  throw new GatewayError('invalid-request', { message: `${param}: ${reason}` });
+}

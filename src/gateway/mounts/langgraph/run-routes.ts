@@ -1,0 +1,265 @@
+// The runs of a LangGraph thread: created, streamed, waited for, read and cancelled. A stream that breaks is resumed by
+// the client itself: it requests the address in `Location` with the id of the last event.
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import Type from 'typebox';
+import { Compile } from 'typebox/compile';
+import { traceOfRequest } from '../../../base/tracing.ts';
+import { AGENT_NAME } from '../../../session/agent-limits.ts';
+import type { JsonObject } from '../../../session/events/chat-event.ts';
+import { isSessionError } from '../../../session/errors.ts';
+import { ProjectedEncoder } from '../../../stream/projected-encoder.ts';
+import { langGraphWire, parseEventId, type EventId } from '../../../wires/langgraph/langgraph.ts';
+import { errorFields, runResource } from '../../../wires/langgraph/resources.ts';
+import {
+  isFault,
+  parseModes,
+  parseRunRequest,
+  type Fault,
+  type RunRequest,
+  type StreamMode,
+} from '../../../wires/langgraph/run-request.ts';
+import type { Identity } from '../../auth/identity.ts';
+import type { ChatCommands } from '../../chat-commands.ts';
+import { GatewayError } from '../../gateway-error.ts';
+import { identityOf, type HttpApp } from '../../http/http-app.ts';
+import { promptSchema } from '../../http/wire-schemas.ts';
+import { openStream, type PreparedStream, type StreamRoutesDeps } from '../../routes/open-stream.ts';
+import type { RunWaits } from '../../run-waits.ts';
+import { readBefore, readRun, readRunValues, type ThreadReadsDeps } from './thread-reads.ts';
+
+export interface RunRoutesDeps extends ThreadReadsDeps, StreamRoutesDeps {
+  readonly commands: ChatCommands;
+  readonly runWaits: RunWaits;
+}
+
+/** In ms. A client that waits longer is asked to try again, which it does by itself. */
+const JOIN_WAIT_MS = 240_000;
+/** In ms. A worker has less time than this to end a stopped run. */
+const CANCEL_WAIT_MS = 5_000;
+
+const threadParams = Type.Object({ threadId: Type.String() });
+const runParams = Type.Object({ threadId: Type.String(), runId: Type.String() });
+const STREAM = { isLast: true } as const;
+
+interface RunName {
+  readonly threadId: string;
+  readonly runId: string;
+}
+
+export function runRoutes(mount: HttpApp, deps: RunRoutesDeps): void {
+  createRoutes(mount, deps);
+  const schema = { hide: true, params: runParams };
+  mount.get('/threads/:threadId/runs/:runId', { schema }, async (request) => {
+    const { threadId, runId } = request.params;
+    return runResource(threadId, await readRun(deps, identityOf(request), threadId, runId));
+  });
+  mount.get('/threads/:threadId/runs/:runId/join', { schema }, async (request, reply) =>
+    join(deps, request.params, request, reply),
+  );
+  const streamQuery = Type.Object({
+    stream_mode: Type.Optional(Type.Union([Type.String(), Type.Array(Type.String(), { maxItems: 16 })])),
+  });
+  mount.get(
+    '/threads/:threadId/runs/:runId/stream',
+    { schema: { ...schema, querystring: streamQuery }, config: STREAM },
+    async (request, reply) => {
+      const modes = mustBe(parseModes(request.query.stream_mode, ['messages-tuple', 'values']));
+      const prepare = (identity: Identity): Promise<PreparedStream> =>
+        prepareStream(deps, identity, request.params, modes, lastEventId(request));
+      return stream(deps, request, reply, request.params.threadId, prepare);
+    },
+  );
+  const cancelQuery = Type.Object({
+    wait: Type.Optional(Type.String()),
+    action: Type.Optional(Type.Literal('interrupt')),
+  });
+  mount.post(
+    '/threads/:threadId/runs/:runId/cancel',
+    { schema: { ...schema, querystring: cancelQuery } },
+    async (request, reply) => {
+      const hasEnded = await cancel(deps, request.params, request.query.wait === '1', request);
+      return reply.code(hasEnded ? 204 : 202).send(null);
+    },
+  );
+}
+
+function createRoutes(mount: HttpApp, deps: RunRoutesDeps): void {
+  const schema = { hide: true, params: threadParams };
+  mount.post('/threads/:threadId/runs', { schema }, async (request, reply) => {
+    const identity = identityOf(request);
+    const { threadId } = request.params;
+    const run = mustBe(parseRunRequest(request.body));
+    const runId = await send(deps, identity, threadId, run, request);
+    reply.header('content-location', locationOf({ threadId, runId }));
+    return runResource(threadId, await readRun(deps, identity, threadId, runId));
+  });
+  mount.post('/threads/:threadId/runs/wait', { schema }, async (request, reply) => {
+    const { threadId } = request.params;
+    const run = mustBe(parseRunRequest(request.body));
+    const runId = await send(deps, identityOf(request), threadId, run, request);
+    reply.header('content-location', locationOf({ threadId, runId }));
+    return join(deps, { threadId, runId }, request, reply);
+  });
+  mount.post('/threads/:threadId/runs/stream', { schema, config: STREAM }, async (request, reply) => {
+    const { threadId } = request.params;
+    const run = mustBe(parseRunRequest(request.body));
+    const prepare = async (identity: Identity): Promise<PreparedStream> => {
+      const runId = await send(deps, identity, threadId, run, request);
+      return prepareStream(deps, identity, { threadId, runId }, run.modes, undefined, true);
+    };
+    return stream(deps, request, reply, threadId, prepare);
+  });
+}
+
+const AGENT = new RegExp(AGENT_NAME);
+const PROMPT = Compile(promptSchema);
+
+/** The id of the run. @throws GatewayError invalid-request, unknown-agent, unknown-model; SessionError not-found */
+async function send(
+  { commands, sessionIds, sessions }: RunRoutesDeps,
+  identity: Identity,
+  threadId: string,
+  { assistantId, messageId, content, model, onBusy, after, makesThread }: RunRequest,
+  request: FastifyRequest,
+): Promise<string> {
+  if (!AGENT.test(assistantId)) throw new GatewayError('unknown-agent');
+  const prompt = {
+    content,
+    agent: assistantId,
+    onBusy,
+    ...(messageId === undefined ? {} : { messageId }),
+    ...(model === undefined ? {} : { model }),
+    ...(after === undefined ? {} : { after }),
+  };
+  if (!PROMPT.Check(prompt)) {
+    const [fault] = PROMPT.Errors(prompt);
+    const field = fault?.instancePath.split('/')[1] ?? 'content';
+    refuse({ param: FIELDS[field] ?? field, reason: fault?.message ?? 'not valid' });
+  }
+  if (!makesThread) await sessions.authorize(identity.principal, await sessionIds.find(identity, threadId));
+  const { runId } = await commands.send(identity, threadId, prompt, traceOfRequest(request.headers['traceparent']));
+  return runId;
+}
+
+const FIELDS: Readonly<Record<string, string>> = {
+  content: 'input.messages',
+  messageId: 'input.messages',
+  model: 'config.configurable.model',
+  after: 'checkpoint',
+};
+
+async function stream(
+  deps: RunRoutesDeps,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  threadId: string,
+  prepare: (identity: Identity) => Promise<PreparedStream>,
+): Promise<FastifyReply> {
+  const url = request.routeOptions.url ?? '';
+  await openStream(deps, request, reply, { url, wire: HEAD_WIRE, sessionId: threadId, ticket: undefined, prepare });
+  return reply;
+}
+
+/** The wire as far as its connection needs it: all streams have the same head and the same heartbeat. */
+const HEAD_WIRE = langGraphWire({ threadId: '', epoch: '', modes: [], before: [] });
+
+/** `given`: the position up to which the reader holds everything. */
+async function prepareStream(
+  deps: RunRoutesDeps,
+  identity: Identity,
+  { threadId, runId }: RunName,
+  modes: readonly StreamMode[],
+  given: string | undefined,
+  hasRoom = false,
+): Promise<PreparedStream> {
+  const start = await deps.streams.startAtRun(identity, threadId, runId, { hasRoom });
+  const { epoch } = start.after;
+  const id = given === undefined ? undefined : mustBeIn(given, epoch, start.topicInfo.next);
+  const after = id?.position.offset;
+  const before = modes.includes('values') ? await readBefore(deps, identity, threadId, runId) : [];
+  const query = modes.map((mode) => `stream_mode=${mode}`).join('&');
+  const location = locationOf({ threadId, runId });
+  return {
+    start: { ...start, isResuming: after !== undefined },
+    encoder: new ProjectedEncoder(
+      langGraphWire({ threadId, epoch, modes, before, base: id?.base }).project({ runId, after }),
+    ),
+    cut: after,
+    // Relative to the address that the client was given, so without the path of the mount.
+    headers: { location: `${location}/stream?${query}`, 'content-location': location, 'x-run-id': runId },
+    onReset: 'close',
+    until: 'forever',
+  };
+}
+
+function locationOf({ threadId, runId }: RunName): string {
+  return `/threads/${threadId}/runs/${runId}`;
+}
+
+/** @throws GatewayError invalid-position */
+function mustBeIn(given: string, epoch: string, next: number): EventId {
+  const id = parseEventId(given);
+  if (id === undefined || id.position.epoch !== epoch || id.position.offset >= next)
+    throw new GatewayError('invalid-position', { message: 'Last-Event-ID: not an event of this thread' });
+  return id;
+}
+
+/** The client sends -1 for the beginning. */
+function lastEventId({ headers }: FastifyRequest): string | undefined {
+  const given = headers['last-event-id'];
+  return typeof given !== 'string' || given === '' || given === '-1' ? undefined : given;
+}
+
+async function join(
+  deps: RunRoutesDeps,
+  run: RunName,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  const identity = identityOf(request);
+  if (!(await waitForEnd(deps, run, JOIN_WAIT_MS, request)))
+    return reply
+      .code(503)
+      .header('retry-after', '1')
+      .send({ detail: 'the run has not ended yet: join it again', code: 'not-ended' });
+  const { messages, error } = await readRunValues(deps, identity, run.threadId, run.runId);
+  await deps.reads.admit(request, reply);
+  const failure: JsonObject = error === undefined ? {} : { __error__: errorFields(error) };
+  return reply.sent ? reply : reply.send({ messages, ...failure });
+}
+
+/** True if the run has ended. @throws SessionError not-found, run-not-found; GatewayError */
+async function waitForEnd(
+  { runWaits, ...deps }: RunRoutesDeps,
+  { threadId, runId }: RunName,
+  timeoutMs: number,
+  request: FastifyRequest,
+): Promise<boolean> {
+  const identity = identityOf(request);
+  const hasEnded = async (): Promise<boolean> => (await readRun(deps, identity, threadId, runId)).endedAt !== undefined;
+  if (await hasEnded()) return true;
+  await runWaits.wait(request, identity, { sessionId: threadId, runId, wire: 'langgraph', timeoutMs, hasEnded });
+  return hasEnded();
+}
+
+/** True if the run has ended. @throws SessionError not-found, run-not-found, no-active-run */
+async function cancel(deps: RunRoutesDeps, run: RunName, waits: boolean, request: FastifyRequest): Promise<boolean> {
+  const identity = identityOf(request);
+  try {
+    await deps.commands.cancel(identity, run.threadId, run.runId);
+  } catch (error) {
+    // A run that never was is not found; one that has ended is a conflict.
+    if (isSessionError(error, 'no-active-run')) await readRun(deps, identity, run.threadId, run.runId);
+    throw error;
+  }
+  return waits && waitForEnd(deps, run, CANCEL_WAIT_MS, request);
+}
+
+/** @throws GatewayError invalid-request with the name of the field */
+function mustBe<T extends object>(parsed: T | Fault): T {
+  return isFault(parsed) ? refuse(parsed) : parsed;
+}
+
+function refuse({ param, reason }: Fault): never {
+  throw new GatewayError('invalid-request', { message: `${param}: ${reason}` });
+}

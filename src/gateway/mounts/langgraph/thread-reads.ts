@@ -1,0 +1,101 @@
+// What the LangGraph routes read of a chat: a thread with its messages, and one run.
+import type { JsonObject } from '../../../session/events/chat-event.ts';
+import type { TranscriptMessage } from '../../../session/history/transcript.ts';
+import type { RunTimeline } from '../../../session/history/run-timeline.ts';
+import { SessionError } from '../../../session/errors.ts';
+import type { Sessions } from '../../../session/sessions.ts';
+import { answerMessages, promptMessage } from '../../../wires/langgraph/messages.ts';
+import type { ThreadFacts } from '../../../wires/langgraph/resources.ts';
+import type { Identity } from '../../auth/identity.ts';
+import type { EventStreams } from '../../event-streams.ts';
+import type { PageReads } from '../../http/page-reads.ts';
+import type { SessionIds } from '../../http/session-ids.ts';
+
+export interface ThreadReadsDeps {
+  readonly reads: PageReads;
+  readonly sessionIds: SessionIds;
+  readonly sessions: Sessions;
+  readonly streams: EventStreams;
+}
+
+/** Messages of a thread that a state has: the newest. */
+export const STATE_MESSAGES_MAX = 200;
+
+/** @throws SessionError not-found */
+export async function readThread(deps: ThreadReadsDeps, identity: Identity, threadId: string): Promise<ThreadFacts> {
+  const { principal } = identity;
+  const ref = await deps.sessionIds.find(identity, threadId);
+  const { createdAt, lastActiveAt, metadata = {}, activeRun } = await deps.sessions.describe(principal, ref);
+  const messages = await readMessages(deps, identity, threadId, undefined);
+  const last = messages.at(-1);
+  return {
+    threadId,
+    createdAt,
+    updatedAt: lastActiveAt,
+    metadata,
+    isBusy: activeRun !== undefined,
+    error: last?.error,
+    lastRunId: last?.runId,
+    messages: messages.flatMap(serialize),
+  };
+}
+
+/** The messages of a branch: up to the answer of the run, or of the shown branch.
+ *  @throws SessionError not-found, run-not-found */
+async function readMessages(
+  { reads, sessionIds, sessions }: ThreadReadsDeps,
+  identity: Identity,
+  threadId: string,
+  runId: string | undefined,
+): Promise<readonly TranscriptMessage[]> {
+  const { principal } = identity;
+  const ref = await sessionIds.find(identity, threadId);
+  const page = await reads.inTurn(principal, () =>
+    sessions.history(principal, ref, STATE_MESSAGES_MAX, undefined, runId),
+  );
+  return page.messages;
+}
+
+/** The state behind a run, with its error if it has failed. */
+export async function readRunValues(
+  deps: ThreadReadsDeps,
+  identity: Identity,
+  threadId: string,
+  runId: string,
+): Promise<{ readonly messages: readonly JsonObject[]; readonly error: TranscriptMessage['error'] }> {
+  const messages = await readMessages(deps, identity, threadId, runId);
+  return { messages: messages.flatMap(serialize), error: messages.at(-1)?.error };
+}
+
+/** The messages up to the prompt of a run. */
+export async function readBefore(
+  deps: ThreadReadsDeps,
+  identity: Identity,
+  threadId: string,
+  runId: string,
+): Promise<readonly JsonObject[]> {
+  const messages = await readMessages(deps, identity, threadId, runId);
+  const isAnswer = messages.at(-1)?.role === 'assistant';
+  return (isAnswer ? messages.slice(0, -1) : messages).flatMap(serialize);
+}
+
+function serialize(message: TranscriptMessage): readonly JsonObject[] {
+  const { messageId, role, content, parts, usage } = message;
+  if (role !== 'assistant') return [promptMessage({ messageId, role, content })];
+  const text = typeof content === 'string' ? content : '';
+  return answerMessages({ messageId, parts: parts ?? [{ kind: 'text', text }], usage });
+}
+
+/** @throws SessionError not-found, run-not-found */
+export async function readRun(
+  { sessions, streams }: ThreadReadsDeps,
+  identity: Identity,
+  threadId: string,
+  runId: string,
+): Promise<RunTimeline> {
+  const { ref, after, answer } = await streams.startAtRun(identity, threadId, runId);
+  const page = await sessions.runs(identity.principal, ref, 1, { epoch: after.epoch, offset: answer.queuedAt + 1 });
+  const [run] = page.runs;
+  if (run?.runId !== runId) throw new SessionError('run-not-found');
+  return run;
+}
