@@ -94,6 +94,7 @@ function toAgent(config: AgentConfig, provider: Provider, runMsMax: number): Age
     model,
     models,
     promptCharsMax,
+    allow,
     systemPrompt,
     takeover,
     attemptsMax,
@@ -110,6 +111,7 @@ function toAgent(config: AgentConfig, provider: Provider, runMsMax: number): Age
     model,
     ...(models === undefined ? {} : { models }),
     ...(promptCharsMax === undefined ? {} : { promptCharsMax }),
+    ...(allow === undefined ? {} : { allow }),
     ...(systemPrompt === undefined ? {} : { systemPrompt }),
     // Code has to declare that it continues a prefix. After a restart it finds its asks answered.
     takeover: takeover ?? (handler === undefined ? 'continue' : 'restart'),

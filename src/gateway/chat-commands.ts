@@ -12,9 +12,9 @@ import { sessionAttributes, traced, type SpanOptions, type WorkSpan } from '../b
 import { grantPriority, requireWrite, type Identity } from './auth/identity.ts';
 import type { CancelWatch } from './watch/cancel-watch.ts';
 import type { GatewayConfig } from './gateway-config.ts';
-import { GatewayError } from './gateway-error.ts';
 import { modelFor } from './known-agents.ts';
-import { checkHistory, newSession } from './http/new-session.ts';
+import { newSession } from './http/new-session.ts';
+import { checkedFields } from './prompt-fields.ts';
 import type { PageReads } from './http/page-reads.ts';
 import type { Readiness } from './readiness.ts';
 import type { SessionIds } from './http/session-ids.ts';
@@ -34,7 +34,10 @@ export interface ChatCommandsDeps {
   readonly clock: Clock;
 }
 
-type SentBody = Omit<PromptBody, 'content'> & { readonly content: MessageContent };
+interface ResolvedContent {
+  readonly content: MessageContent;
+  readonly uploads: readonly string[];
+}
 
 /** `position` is that of `message.created`; for another answer to a prompt, that of `run.queued`. */
 export type SentMessage = Omit<SentPrompt, 'position'> & { readonly position: string };
@@ -47,14 +50,14 @@ export class ChatCommands {
   }
 
   /** Sends a prompt. `parent`: the trace of the request. @throws GatewayError draining, forbidden, unknown-agent,
-   *  unknown-model, content-too-large; SessionError */
+   *  unknown-model, option-refused, content-too-large, invalid-request, too-large; SessionError */
   async send(identity: Identity, sessionId: string, body: PromptBody, parent?: string): Promise<SentMessage> {
     const { readiness, sessionIds, attachments } = this.#deps;
     readiness.mustNotDrain();
     requireWrite(identity);
     const ref = await sessionIds.findOrMake(identity, sessionId);
-    const resolved = await attachments.resolve(identity.principal, ref, body.content);
-    const prompt = this.#prompt(identity, { ...body, content: resolved.content }, resolved.uploads);
+    const resolved = await attachments.resolve(identity.principal, ref, body.content ?? '');
+    const prompt = this.#prompt(identity, body, resolved);
     const attributes = { 'holdline.agent': prompt.agent, 'gen_ai.request.model': prompt.model };
     const { runs, reads, clock } = this.#deps;
     return traced('holdline.send', this.#sendSpan(ref, parent, attributes), clock, async (span) => {
@@ -163,26 +166,20 @@ export class ChatCommands {
     return { runId: cancelled.runId };
   }
 
-  #prompt(
-    identity: Identity,
-    { messageId, content, model = '', agent: named, priority, onBusy, replaces, after, history, ...details }: SentBody,
-    uploads: readonly string[],
-  ): Prompt {
-    checkPlace(replaces, after, history);
+  #prompt(identity: Identity, body: PromptBody, { content, uploads }: ResolvedContent): Prompt {
     const { defaultAgent, agents } = this.#deps.config;
-    const agent = named ?? defaultAgent;
+    const { messageId, model = '', agent = defaultAgent, priority, onBusy = 'queue' } = body;
+    const fields = checkedFields(body);
     return {
       ...(messageId === undefined ? {} : { messageId }),
       content,
       agent,
-      model: modelFor(agents, agent, model, content),
+      model: modelFor(agents, agent, model, content, fields.options),
       priority: grantPriority(identity, priority),
-      onBusy: onBusy ?? 'queue',
+      onBusy,
       uploads,
-      session: newSession(details),
-      ...(replaces === undefined ? {} : { replaces }),
-      ...(after === undefined ? {} : { after }),
-      ...(history === undefined || history.length === 0 ? {} : { history: checkHistory(history) }),
+      session: newSession(body),
+      ...fields,
     };
   }
 
@@ -192,12 +189,6 @@ export class ChatCommands {
     for (const run of loaded?.state.runs ?? [])
       if (run.state === 'cancelling') this.#deps.cancelWatch.watch(ref, run.runId);
   }
-}
-
-/** @throws GatewayError invalid-request */
-function checkPlace(...places: readonly unknown[]): void {
-  if (places.filter((place) => place !== undefined).length > 1)
-    throw new GatewayError('invalid-request', { message: 'a prompt has one of replaces, after and history' });
 }
 
 /** The command with the name of its trace, which the worker continues; unchanged where no SDK is registered. */

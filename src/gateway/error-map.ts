@@ -25,6 +25,7 @@ const GATEWAY: Record<GatewayErrorCode, WireRow> = {
   'invalid-position': { status: 400 },
   'unknown-agent': { status: 400 },
   'unknown-model': { status: 400 },
+  'option-refused': { status: 400 },
   unauthenticated: { status: 401, close: 4401 },
   'token-expired': { status: 401, close: 4401 },
   'token-in-url': { status: 401 },

@@ -14,6 +14,7 @@ const GATEWAY_ERRORS = {
   'origin-refused': { retryable: false, message: 'this origin may not call' },
   'unknown-agent': { retryable: false, message: 'no such agent' },
   'unknown-model': { retryable: false, message: REFUSALS['unknown-model'] },
+  'option-refused': { retryable: false, message: REFUSALS['option-refused'] },
   'content-too-large': { retryable: false, message: REFUSALS['content-too-large'] },
   'no-such-route': { retryable: false, message: 'there is nothing at this address' },
   'cursor-not-found': { retryable: false, message: 'no such cursor' },

@@ -3,6 +3,7 @@
 // prompt that no worker serves stays visible in the queue.
 import { findRefusal, type AgentLimits } from '../session/agent-limits.ts';
 import type { MessageContent } from '../session/events/chat-event.ts';
+import type { RunOptions } from '../session/events/run-options.ts';
 import { GatewayError } from './gateway-error.ts';
 
 /** The fields of an agent that callers may see. */
@@ -16,12 +17,23 @@ export interface KnownAgent extends AgentLimits {
 export type KnownAgents = ReadonlyMap<string, KnownAgent> | undefined;
 
 /** The model that the prompt is for; empty when only the worker knows it.
- *  @throws GatewayError unknown-agent, unknown-model, content-too-large */
-export function modelFor(known: KnownAgents, agent: string, model: string, content: MessageContent): string {
-  if (known === undefined) return model;
-  const limits = known.get(agent);
+ *  @throws GatewayError unknown-agent, unknown-model, option-refused, content-too-large */
+export function modelFor(
+  known: KnownAgents,
+  agent: string,
+  model: string,
+  content: MessageContent,
+  options: RunOptions = {},
+): string {
+  const limits = known === undefined ? UNKNOWN_LIMITS : known.get(agent);
   if (limits === undefined) throw new GatewayError('unknown-agent');
-  const refusal = findRefusal(limits, model, content);
-  if (refusal !== undefined) throw new GatewayError(refusal.code, { message: refusal.message });
+  const refusal = findRefusal(limits, limits === UNKNOWN_LIMITS ? '' : model, content, options);
+  if (refusal !== undefined) {
+    const { code, message, option } = refusal;
+    throw new GatewayError(code, { message, ...(option === undefined ? {} : { details: { option } }) });
+  }
   return model === '' ? limits.model : model;
 }
+
+/** Of an agent that only the worker knows: an option that there is not is refused all the same. */
+const UNKNOWN_LIMITS: AgentLimits = { model: '' };

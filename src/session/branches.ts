@@ -88,6 +88,7 @@ export class Branches {
       model,
       priority,
       onBusy,
+      ...(prompt.options === undefined ? {} : { options: prompt.options }),
       user: principal.user,
       createdAt: isoTime(this.#clock),
       ...(trace === undefined ? {} : { trace }),

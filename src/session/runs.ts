@@ -5,7 +5,8 @@ import type { Position } from '../broker/position.ts';
 import { isoTime, type Clock } from '../base/clock.ts';
 import { AnswerBuilder } from './events/answer-builder.ts';
 import { ASK_TTL_MS, askDepth } from './subagent-session.ts';
-import type { MessageContent, RunError, RunPriority } from './events/chat-event.ts';
+import type { MessageContent, RunError, RunPriority, ToolOutcome } from './events/chat-event.ts';
+import type { RunOptions } from './events/run-options.ts';
 import type { GivenMessage } from './events/given-message.ts';
 import { chatLifetimes, type ChatLifetimeOf } from './chat-lifetime.ts';
 import type { CommandLog, Committed, LoadedState } from './commands/command-log.ts';
@@ -56,6 +57,10 @@ export interface Prompt {
   readonly replaces?: string;
   /** The run that this prompt follows, also on another branch than the shown one. Never with `replaces`. */
   readonly after?: string;
+  /** For the model. */
+  readonly options?: RunOptions;
+  /** What calls of the answer before gave. The content may be empty beside it. */
+  readonly toolResults?: readonly ToolOutcome[];
   /** A conversation from elsewhere, before the first prompt of a chat: the model receives it with every prompt. */
   readonly history?: readonly GivenMessage[];
   /** Of the chat, if this prompt creates it. Otherwise it has no effect, so that a retry changes nothing. */
@@ -105,10 +110,20 @@ function createdDrafts({ title, metadata }: NewSession, createdAt: string): Draf
 type Place = Pick<SendCommand, 'replaces' | 'follows'>;
 
 /** The same text on another branch is another message. Without the later fields the hash is as in earlier versions. */
-function promptHash({ content, agent, model, replaces, after, history }: Prompt): string {
+/** The later fields of a prompt that go into its records. */
+function pickGiven({ history, options, toolResults }: Prompt): Pick<Prompt, 'history' | 'options' | 'toolResults'> {
+  return {
+    ...(history === undefined ? {} : { history }),
+    ...(options === undefined ? {} : { options }),
+    ...(toolResults === undefined ? {} : { toolResults }),
+  };
+}
+
+function promptHash(prompt: Prompt): string {
+  const { content, agent, model, replaces, after } = prompt;
   const body = [digestible(content), agent, model];
   if (replaces !== undefined) body.push(replaces);
-  const later = { after, history };
+  const later = { after, ...pickGiven(prompt) };
   return bodyHashOf(Object.values(later).every((field) => field === undefined) ? body : [...body, later]);
 }
 
@@ -367,7 +382,7 @@ export class Runs {
       priority,
       onBusy,
       ...place,
-      ...(prompt.history === undefined ? {} : { history: prompt.history }),
+      ...pickGiven(prompt),
       createdAt: isoTime(this.#clock),
       runId: this.#newId(),
       answerId: this.#newId(),

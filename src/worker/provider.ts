@@ -1,6 +1,7 @@
 // The contract of a model provider: takes a conversation, yields a stream of events, and can be stopped at any moment.
 // Providers know HTTP, a script or an agent's own code; they never write to a log.
 import type { ToolCall } from '../session/events/chat-event.ts';
+import type { RunOptions } from '../session/events/run-options.ts';
 import type { RunRef } from '../session/subagent-session.ts';
 
 export type ContentPart =
@@ -47,6 +48,8 @@ export interface ProviderRequest {
   readonly run: RunRef & { readonly attempt: number };
   readonly model: string;
   readonly messages: readonly ModelMessage[];
+  /** The options of the prompt. Their instructions are in the messages. */
+  readonly options?: RunOptions;
   /** Answer text that the log already holds. Only a provider that can continue receives it; its stream is the text
    *  that follows. */
   readonly prefix?: string;

@@ -238,7 +238,7 @@ describe('a given history', () => {
     );
     expect(state.messages).toMatchObject([
       { messageId: 'h0', role: 'user', isGiven: true, parts: [{ text: 'x' }] },
-      { messageId: 'h1', parts: [{}, { kind: 'tool-call', toolName: 'look', text: '{}', result: 'found' }] },
+      { messageId: 'h1', parts: [{ kind: 'tool-call', toolName: 'look', text: '{}', result: 'found' }] },
       { messageId: 'u1', runId: 'r1' },
     ]);
     expect(foldFrom(state, given('h0', 'user'))).toEqual(state);
@@ -260,5 +260,15 @@ describe('a given history', () => {
     expect(parseChatEvent(frame)).toEqual({ type: 'history.given', ...data });
     expect(parseChatEvent({ ...frame, data: { ...data, toolCalls: [call, 7] } })).toMatchObject({ toolCalls: [call] });
     expect(parseChatEvent({ ...frame, data: { ...data, role: undefined } })).toBeUndefined();
+  });
+});
+
+describe('a prompt with results', () => {
+  it('has them, and no part where it has no content', () => {
+    const data = { messageId: 'p', role: 'tool', content: '', toolResults: [{ toolCallId: 'c', result: 1 }, 7] };
+    const event = parseChatEvent({ id: 'e.1', event: 'message.created', data });
+    if (event === undefined) throw new Error('not parsed');
+    const results = [{ toolCallId: 'c', result: 1 }];
+    expect(fold(event).messages).toMatchObject([{ messageId: 'p', role: 'tool', parts: [], toolResults: results }]);
   });
 });

@@ -57,6 +57,17 @@ describe('sending', () => {
     expect(server.posts('/messages')[0]?.body).toMatchObject(details);
   });
 
+  it('sends options, and results in place of content', async () => {
+    const { server, client } = await openClient();
+    const more = { toolResults: [{ toolCallId: 'c', result: 1 }], options: { temperature: 1 } };
+    await client.chat('c').send('', more);
+    const [post] = server.posts('/messages');
+    expect(post?.body).toMatchObject(more);
+    expect(post?.body).not.toHaveProperty('content');
+    await client.chat('c').send('x', more);
+    expect(server.posts('/messages')[1]?.body).toMatchObject({ content: 'x', ...more });
+  });
+
   it('waits as long as the server requires before it tries again', async () => {
     const { server, client, environment } = await openClient({ hurryUpToMs: -1 });
     server.faults.status = { status: 429, retryAfter: '7' };

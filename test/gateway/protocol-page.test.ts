@@ -15,6 +15,7 @@ import {
   promptFields,
   sessionIdSchema,
   titleSchema,
+  TOOL_CALLS_MAX,
 } from '../../src/gateway/http/wire-schemas.ts';
 import { JSON_DEPTH_MAX, JSON_VALUES_MAX } from '../../src/gateway/json/json-bounds.ts';
 import { HISTORY_LIMIT, HISTORY_LIMIT_MAX } from '../../src/gateway/routes/messages.ts';
@@ -43,6 +44,8 @@ import {
   HISTORY_BYTES_MAX,
   HISTORY_MESSAGES_MAX,
 } from '../../src/session/events/given-message.ts';
+import { OPTIONS_BYTES_MAX } from '../../src/session/events/run-options.ts';
+import { TOOL_RESULTS_BYTES_MAX } from '../../src/gateway/prompt-fields.ts';
 import { MEDIA_CHARS } from '../../src/session/events/attachment-part.ts';
 import { REQUEST_ATTACHMENT_BYTES_MAX } from '../../src/worker/conversation/attached-content.ts';
 import { jsonShapeOf, parseShape, type Schema, type Shape } from '../support/page-shapes.ts';
@@ -84,6 +87,8 @@ const patternLength = (schema: unknown): number => Number(/\{1,(\d+)\}/.exec(JSO
 const LIMITS: readonly (readonly [sentence: string, values: readonly number[]])[] = [
   ['JSON of more than # values', [JSON_VALUES_MAX]],
   ['deeper than # (400', [JSON_DEPTH_MAX]],
+  ['at most # and # KiB; a prompt has `content`', [TOOL_CALLS_MAX, TOOL_RESULTS_BYTES_MAX / 1024]],
+  ['tunes the model for one prompt, within # KiB', [OPTIONS_BYTES_MAX / 1024]],
   [
     'They are at most #, # KiB each and # MiB together as JSON',
     [HISTORY_MESSAGES_MAX, GIVEN_MESSAGE_BYTES_MAX / 1024, HISTORY_BYTES_MAX / MIB],

@@ -150,6 +150,16 @@ describe('the file of agents', () => {
       /^HOLDLINE_AGENTS: agents\.poet\.sendTenant: is for a model server/,
     ],
     [
+      'allows options of an agent of its own code',
+      { agents: { poet: { handler: './poet.js', allow: [] } } },
+      /^HOLDLINE_AGENTS: agents\.poet\.allow: is for a model server/,
+    ],
+    [
+      'allows an option that there is not',
+      { agents: { poet: { ...POET, allow: ['temperature', 'n'] } } },
+      /^HOLDLINE_AGENTS: agents\.poet\.allow\.1: /,
+    ],
+    [
       'has a bucket without a rate',
       { agents: { poet: { ...POET, tokensBurst: 5 } } },
       /^HOLDLINE_AGENTS: agents\.poet\.tokensBurst: needs tokensPerSecond$/,
@@ -159,6 +169,16 @@ describe('the file of agents', () => {
     expect(faults).toHaveLength(1);
     expect(faults[0]).toMatch(why);
     expect(faults[0]).not.toContain('not-a-secret');
+  });
+
+  it('says which options an agent takes: of a handler none', () => {
+    const agents = { poet: { ...POET, allow: ['temperature'] }, other: POET, code: { handler: './code.js' } };
+    const { agents: read } = readConfig({ HOLDLINE_AGENTS: agentsFile({ agents }) });
+    expect(read.map(({ name, entry }) => [name, entry.allow])).toEqual([
+      ['poet', ['temperature']],
+      ['other', undefined],
+      ['code', []],
+    ]);
   });
 
   it('may have rates on every engine', () => {

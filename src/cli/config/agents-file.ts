@@ -7,6 +7,7 @@ import { BODY_BYTES_MAX } from '../../gateway/gateway-config.ts';
 import { THREADS_MAX } from '../../sdk/threads/agent-threads.ts';
 import { AGENT_NAME } from '../../session/agent-limits.ts';
 import { ANSWER_CHARS_MAX } from '../../session/events/answer-builder.ts';
+import { OPTION_NAMES } from '../../session/events/run-options.ts';
 import { UPSTREAM_RETRIES_MAX } from '../../worker/agent.ts';
 import { readJsonFile, shapeFaults } from './json-text.ts';
 import { modelUrlFault } from './model-url.ts';
@@ -50,6 +51,7 @@ const agentSchema = Type.Object(
     attemptsMax: Type.Optional(Type.Integer({ minimum: 1, maximum: ATTEMPTS_MAX })),
     upstreamRetries: Type.Optional(Type.Integer({ minimum: 0, maximum: UPSTREAM_RETRIES_MAX })),
     conversationChars: Type.Optional(Type.Integer({ minimum: 1_000, maximum: 10_000_000 })),
+    allow: Type.Optional(Type.Array(Type.Enum([...OPTION_NAMES]), { maxItems: OPTION_NAMES.length })),
     promptCharsMax: Type.Optional(Type.Integer({ minimum: 1, maximum: BODY_BYTES_MAX })),
     answerCharsMax: Type.Optional(Type.Integer({ minimum: 1, maximum: ANSWER_CHARS_MAX })),
     timeouts: Type.Optional(timeoutsSchema),
@@ -81,7 +83,7 @@ type FileEntry = Type.Static<typeof agentSchema>;
 export type AgentEntry = FileEntry & { readonly model: string };
 
 /** The fields that are for model servers only. */
-const SERVER_FIELDS = ['url', 'keyEnv', 'prefill', 'timeouts', 'sendTenant', 'upstreamRetries'] as const;
+const SERVER_FIELDS = ['url', 'keyEnv', 'prefill', 'timeouts', 'sendTenant', 'upstreamRetries', 'allow'] as const;
 
 /** The agents by name. Reports every fault as `<place>: <what>`, and is empty then. */
 export function readAgentsFile(path: string, onFault: (what: string) => void): ReadonlyMap<string, AgentEntry> {
@@ -99,7 +101,9 @@ export function readAgentsFile(path: string, onFault: (what: string) => void): R
 }
 
 function completed(path: string, name: string, { handler, model = name, ...entry }: FileEntry): AgentEntry {
-  return { ...entry, model, ...(handler === undefined ? {} : { handler: resolve(dirname(path), handler) }) };
+  if (handler === undefined) return { ...entry, model };
+  // A handler receives no options.
+  return { ...entry, model, allow: [], handler: resolve(dirname(path), handler) };
 }
 
 /** Only an agent's own code may omit the model. The schema cannot express that. */

@@ -8,6 +8,7 @@ import type {
   MessageContent,
   PartKind,
   ToolCall,
+  ToolResult,
   WireError,
   WireFrame,
 } from './wire-events.ts';
@@ -85,7 +86,10 @@ function parseMessageEvent(type: string, fields: Fields): ChatEvent | undefined 
   if (typeof messageId !== 'string' || !isContent(content)) return undefined;
   if (type === 'message.edited') return { type, messageId, content };
   if (type !== 'message.created' || typeof role !== 'string') return undefined;
-  return { type, messageId, role, content, ...pickText(fields, 'createdAt'), ...pickText(fields, 'replaces') };
+  const { toolResults } = fields;
+  const results = Array.isArray(toolResults) ? { toolResults: toolResults.filter(isToolResult) } : {};
+  const texts = { ...pickText(fields, 'createdAt'), ...pickText(fields, 'replaces') };
+  return { type, messageId, role, content, ...results, ...texts };
 }
 
 function parseGiven(fields: Fields): ChatEvent | undefined {
@@ -98,6 +102,10 @@ function parseGiven(fields: Fields): ChatEvent | undefined {
 
 function isToolCall(value: unknown): value is ToolCall {
   return isFields(value) && ['toolCallId', 'toolName', 'arguments'].every((key) => typeof value[key] === 'string');
+}
+
+function isToolResult(value: unknown): value is ToolResult {
+  return isFields(value) && typeof value['toolCallId'] === 'string';
 }
 
 function parseRunEvent(type: string, runId: string, fields: Fields): ChatEvent | undefined {

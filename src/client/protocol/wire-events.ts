@@ -20,6 +20,33 @@ export interface ToolCall {
   readonly arguments: string;
 }
 
+/** What a call gave: a result, which is any JSON, or the text of an error. */
+export interface ToolResult {
+  readonly toolCallId: string;
+  readonly result?: unknown;
+  readonly error?: string;
+}
+
+/** For the model, as far as the agent takes them. */
+export interface RunOptions {
+  /** `parameters` is a JSON schema. */
+  readonly tools?: readonly {
+    readonly name: string;
+    readonly description?: string;
+    readonly parameters?: Readonly<Record<string, unknown>>;
+    readonly strict?: boolean;
+  }[];
+  readonly toolChoice?: 'auto' | 'none' | 'required' | { readonly toolName: string };
+  readonly responseFormat?: { readonly type: string; readonly [field: string]: unknown };
+  readonly temperature?: number;
+  readonly topP?: number;
+  readonly maxOutputTokens?: number;
+  readonly stop?: string | readonly string[];
+  readonly seed?: number;
+  readonly reasoningEffort?: string;
+  readonly instructions?: string;
+}
+
 /** A message of a conversation that was held elsewhere. */
 export interface GivenMessage {
   readonly messageId?: string;
@@ -60,6 +87,8 @@ export type ChatEvent =
       readonly messageId: string;
       readonly role: string;
       readonly content: MessageContent;
+      /** What calls of the answer before gave. */
+      readonly toolResults?: readonly ToolResult[];
       readonly createdAt?: string;
       /** The prompt that this one replaces, on a branch of its own. */
       readonly replaces?: string;

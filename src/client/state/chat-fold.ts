@@ -97,6 +97,7 @@ function foldMessage(state: ChatState, event: EventOf<'message.created'>): ChatS
     role: event.role,
     parts: partsOfContent(event.content),
     delivery: 'sent',
+    ...(event.toolResults === undefined ? {} : { toolResults: event.toolResults }),
     ...(event.createdAt === undefined ? {} : { createdAt: event.createdAt }),
     ...(follows === undefined ? {} : { follows }),
     ...(replaces === undefined ? {} : { replaces }),

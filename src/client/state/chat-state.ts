@@ -1,7 +1,7 @@
 // What a reader sees of a chat: messages made of parts, and the runs that write them. Plain immutable values: a changed
 // value is a new object and an unchanged one is the same object, so a view may compare by identity. Only `chat-fold.ts`
 // makes new ones from events.
-import type { PartKind, WireError } from '../protocol/wire-events.ts';
+import type { PartKind, ToolResult, WireError } from '../protocol/wire-events.ts';
 
 export interface TextPart {
   /** The part's number within its run. Stable across reconnects, so a view can use it as a key. */
@@ -52,6 +52,8 @@ export interface Message {
   /** Of a prompt: the run that answers it on the shown branch. Of an answer: the run that writes it. Its state is in
    *  `runs`. */
   readonly runId?: string;
+  /** Of a prompt: what calls of the answer before gave. Its parts may be empty. */
+  readonly toolResults?: readonly ToolResult[];
   /** It came with the first prompt, from a conversation that was held elsewhere. On every branch. */
   readonly isGiven?: true;
   /** Of a prompt: the run that it follows. Absent for the first prompt of the chat. */

@@ -7,7 +7,7 @@ import type { ChatState, Message } from './chat-state.ts';
 import type { Environment } from '../environment.ts';
 import { partsOfContent } from './parts-fold.ts';
 import type { PatientCaller } from '../http/patient-caller.ts';
-import type { GivenMessage, MessageContent, SendReceipt } from '../protocol/wire-events.ts';
+import type { GivenMessage, MessageContent, RunOptions, SendReceipt, ToolResult } from '../protocol/wire-events.ts';
 
 export interface Outgoing {
   readonly messageId: string;
@@ -20,6 +20,10 @@ export interface Outgoing {
   readonly replaces?: string;
   /** The run that this prompt follows, also on another branch than the shown one. Never with `replaces`. */
   readonly after?: string;
+  /** For the model. */
+  readonly options?: RunOptions;
+  /** What calls of the answer before gave: beside the content, or in its place if that is empty. */
+  readonly toolResults?: readonly ToolResult[];
   /** A conversation from elsewhere, before the first message of a chat: the model receives it with every prompt. */
   readonly history?: readonly GivenMessage[];
   /** Of the chat, if this message creates it: otherwise these have no effect. */
@@ -81,15 +85,18 @@ export class Outbox {
   async #deliver(outgoing: Outgoing): Promise<SendReceipt> {
     const message: Message = {
       messageId: outgoing.messageId,
-      role: 'user',
+      role: isOnlyResults(outgoing) ? 'tool' : 'user',
       parts: partsOfContent(outgoing.content),
       createdAt: new Date(this.#environment.now()).toISOString(),
       delivery: 'sending',
       ...(outgoing.replaces === undefined ? {} : { replaces: outgoing.replaces }),
+      ...(outgoing.toolResults === undefined ? {} : { toolResults: outgoing.toolResults }),
     };
     this.#show(message);
     try {
-      const receipt = parseReceipt(await this.#caller.call({ method: 'POST', path: this.#path, body: outgoing }));
+      const { content, ...rest } = outgoing;
+      const body = isOnlyResults(outgoing) ? rest : { content, ...rest };
+      const receipt = parseReceipt(await this.#caller.call({ method: 'POST', path: this.#path, body }));
       this.#change({ ...message, runId: receipt.runId, delivery: 'sent' });
       return receipt;
     } catch (error) {
@@ -110,4 +117,9 @@ export class Outbox {
   #change(message: Message): void {
     if (this.#messages.has(message.messageId)) this.#show(message);
   }
+}
+
+/** A message has content or results, and may have both. */
+function isOnlyResults({ content, toolResults }: Outgoing): boolean {
+  return content === '' && toolResults !== undefined;
 }

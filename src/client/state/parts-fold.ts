@@ -62,6 +62,7 @@ export function settleToolCall(parts: readonly Part[], event: EventOf<'tool.resu
 
 /** The parts of a prompt, or of an answer that was stored in one piece. */
 export function partsOfContent(content: EventOf<'message.created'>['content']): readonly Part[] {
+  if (content === '') return [];
   if (typeof content === 'string') return [{ part: 0, kind: 'text', start: 0, text: content }];
   return content.map((item, part) => {
     const text = item['text'];

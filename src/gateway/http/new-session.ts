@@ -1,11 +1,4 @@
-// What a request says of a session that it creates or changes, within its bounds: its id, its fields and its history.
-// [PROTOCOL §3]
-import {
-  findGivenFault,
-  GIVEN_MESSAGE_BYTES_MAX,
-  HISTORY_BYTES_MAX,
-  type GivenMessage,
-} from '../../session/events/given-message.ts';
+// The id and the fields of a session that a request creates or changes, within their bounds. [PROTOCOL §3]
 import { SESSION_TTL_MAX_MS, SESSION_TTL_MIN_MS, type NewSession } from '../../session/sessions.ts';
 import type { Identity } from '../auth/identity.ts';
 import { GatewayError } from '../gateway-error.ts';
@@ -31,22 +24,4 @@ export function newSession({ title, metadata, ttlMs, isListed }: NewSession): Ne
     ...(ttlMs === undefined ? {} : { ttlMs: Math.min(Math.max(ttlMs, SESSION_TTL_MIN_MS), SESSION_TTL_MAX_MS) }),
     ...(isListed === undefined ? {} : { isListed }),
   };
-}
-
-/** @throws GatewayError invalid-request, too-large */
-export function checkHistory(history: readonly GivenMessage[]): readonly GivenMessage[] {
-  let bytes = 0;
-  history.forEach((message, i) => {
-    const fault = findGivenFault(message);
-    if (fault !== undefined) throw new GatewayError('invalid-request', { message: `history/${i}: ${fault}` });
-    const size = Buffer.byteLength(JSON.stringify(message));
-    if (size > GIVEN_MESSAGE_BYTES_MAX)
-      throw new GatewayError('too-large', {
-        message: `history/${i} has more than ${GIVEN_MESSAGE_BYTES_MAX} bytes`,
-      });
-    bytes += size;
-  });
-  if (bytes > HISTORY_BYTES_MAX)
-    throw new GatewayError('too-large', { message: `a history has at most ${HISTORY_BYTES_MAX} bytes` });
-  return history;
 }

@@ -9,7 +9,7 @@ export const ID_CHARS_MAX = 128;
 /** Parts of one content. */
 const CONTENT_PARTS_MAX = 256;
 /** Calls, or results, of one message. */
-const TOOL_CALLS_MAX = 256;
+export const TOOL_CALLS_MAX = 256;
 
 export const sessionIdSchema = Type.String({
   pattern: '^[A-Za-z0-9_-]{1,128}$',
@@ -73,6 +73,42 @@ const givenMessageSchema = Type.Object({
 
 const historySchema = Type.Array(givenMessageSchema, { maxItems: HISTORY_MESSAGES_MAX });
 
+const toolResultSchema = Type.Object({
+  toolCallId: toolCallIdSchema,
+  result: Type.Optional(Type.Unknown()),
+  error: Type.Optional(Type.String()),
+});
+
+const toolSchema = Type.Object({
+  name: Type.String({ minLength: 1, maxLength: ID_CHARS_MAX }),
+  description: Type.Optional(Type.String()),
+  parameters: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+  strict: Type.Optional(Type.Boolean()),
+});
+
+const toolChoiceSchema = Type.Union([
+  Type.Literal('auto'),
+  Type.Literal('none'),
+  Type.Literal('required'),
+  Type.Object({ toolName: Type.String({ minLength: 1, maxLength: ID_CHARS_MAX }) }),
+]);
+
+const stopText = Type.String({ minLength: 1, maxLength: 1024 });
+
+/** An option with another name is refused by the command. */
+const optionsSchema = Type.Object({
+  tools: Type.Optional(Type.Array(toolSchema, { minItems: 1, maxItems: 128 })),
+  toolChoice: Type.Optional(toolChoiceSchema),
+  responseFormat: Type.Optional(contentPartSchema),
+  temperature: Type.Optional(Type.Number({ minimum: 0, maximum: 2 })),
+  topP: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
+  maxOutputTokens: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000_000 })),
+  stop: Type.Optional(Type.Union([stopText, Type.Array(stopText, { minItems: 1, maxItems: 16 })])),
+  seed: Type.Optional(Type.Integer({ minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER })),
+  reasoningEffort: Type.Optional(Type.String({ minLength: 1, maxLength: 32 })),
+  instructions: Type.Optional(Type.String({ minLength: 1 })),
+});
+
 export const ttlSchema = Type.Integer({
   minimum: 1,
   description: `kept between ${SESSION_TTL_MIN_MS} and ${SESSION_TTL_MAX_MS}`,
@@ -89,7 +125,9 @@ export const newSessionFields = {
 /** The fields of a prompt, over HTTP and in a WebSocket frame. [PROTOCOL §3] */
 export const promptFields = {
   messageId: Type.Optional(messageIdSchema),
-  content: contentSchema,
+  content: Type.Optional(contentSchema),
+  toolResults: Type.Optional(Type.Array(toolResultSchema, { minItems: 1, maxItems: TOOL_CALLS_MAX })),
+  options: Type.Optional(optionsSchema),
   model: Type.Optional(Type.String({ minLength: 1, maxLength: ID_CHARS_MAX })),
   agent: Type.Optional(Type.String({ pattern: AGENT_NAME })),
   priority: Type.Optional(prioritySchema),

@@ -50,6 +50,7 @@ const messageSchema = Type.Object({
   error: Type.Optional(Type.Unknown()),
   damaged: Type.Optional(Type.Literal(true)),
   parts: Type.Optional(Type.Array(Type.Unknown())),
+  toolResults: Type.Optional(Type.Array(Type.Unknown())),
   toolCalls: Type.Optional(Type.Array(Type.Unknown())),
   toolCallId: Type.Optional(Type.String()),
 });

@@ -38,6 +38,8 @@ export interface RunInfo extends AttemptCount {
   readonly trace?: string;
   /** Its prompt was answered before. */
   readonly regenerates?: true;
+  /** Its `run.queued` has options for the model. */
+  readonly hasOptions?: true;
   /** The worker of the current attempt ends the run when nobody watches it for this long. */
   readonly unwatchedMs?: number | undefined;
   /** The user that requested the cancellation. */
@@ -107,6 +109,7 @@ export interface EventContext {
   readonly runId?: string;
   /** With `run.queued`. */
   readonly trace?: string;
+  readonly hasOptions?: boolean;
   /** With `branch.selected`. */
   readonly tip?: BranchTip;
   /** With `run.restarted`: the attempt before it was idle. */
@@ -184,6 +187,8 @@ function remember(
   return [...recent.slice(-(RECENT_MESSAGES_MAX - 1)), entry];
 }
 
+const HAS_OPTIONS = { hasOptions: true } as const;
+
 function queuedRun(event: Extract<ChatEvent, { type: 'run.queued' }>, context: EventContext): RunInfo {
   const { runId, messageId, answerId = runId, agent, model, priority } = event;
   const trace = context.trace === undefined ? {} : { trace: context.trace };
@@ -201,6 +206,7 @@ function queuedRun(event: Extract<ChatEvent, { type: 'run.queued' }>, context: E
     attempt: 0,
     times,
     ...trace,
+    ...(context.hasOptions === true ? HAS_OPTIONS : {}),
   } as const;
   return event.regenerates === undefined ? run : { ...run, regenerates: true };
 }

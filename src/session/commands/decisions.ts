@@ -2,7 +2,8 @@
 // refusal. The command log turns the drafts into one conditional append. No decision destroys history: a branch that is
 // left stays in the log and can be selected again.
 import { createHash } from 'node:crypto';
-import type { ChatEvent, JsonObject, MessageContent, RunPriority } from '../events/chat-event.ts';
+import type { ChatEvent, JsonObject, MessageContent, RunPriority, ToolOutcome } from '../events/chat-event.ts';
+import { encodeOptions, type RunOptions } from '../events/run-options.ts';
 import {
   findRun,
   foldCommandState,
@@ -47,6 +48,10 @@ export interface SendCommand {
   /** The run that it follows, which is shown from then on. Undefined: the last run of the shown branch. Never with
    *  `replaces`. */
   readonly follows?: BranchTip;
+  /** For the model. */
+  readonly options?: RunOptions;
+  /** What calls of the answer before gave. */
+  readonly toolResults?: readonly ToolOutcome[];
   /** Messages from elsewhere that come before the first prompt of a chat. */
   readonly history?: readonly GivenMessage[];
   /** Fresh ids, used if the message is new. */
@@ -83,9 +88,11 @@ export function decideSend(
   first: readonly Draft[] = [],
 ): Decision {
   const { messageId, runId, agent, model, priority, user, content, createdAt, bodyHash, answerId, trace } = command;
-  const { replaces, follows, history = [] } = command;
+  const { replaces, follows, history = [], options, toolResults } = command;
   if (history.length > 0 && (state.tip !== null || state.messages > 0)) throw new SessionError('session-not-new');
-  const created = { type: 'message.created', messageId, role: 'user', content, createdAt, user } as const;
+  const role = toolResults === undefined || content !== '' ? 'user' : 'tool';
+  const results = toolResults === undefined ? {} : { toolResults };
+  const created = { type: 'message.created', messageId, role, content, ...results, createdAt, user } as const;
   const after = replaces === undefined ? ((follows ?? state.tip)?.at ?? null) : replaces.after;
   const links = history.length > 0 ? GIVEN_LINK : encodePromptLink(after);
   const drafts: Draft[] = [
@@ -100,7 +107,8 @@ export function decideSend(
     },
     {
       event: { type: 'run.queued', runId, messageId, answerId, agent, model, priority, createdAt },
-      ...(trace === undefined ? {} : { context: { trace } }),
+      context: { hasOptions: options !== undefined, ...(trace === undefined ? {} : { trace }) },
+      hidden: encodeOptions(options),
     },
   ];
   return foldDrafts(state, drafts);
@@ -161,7 +169,7 @@ export function decideCancel(
 
 export interface RegenerateCommand extends Pick<
   SendCommand,
-  'bodyHash' | 'user' | 'onBusy' | 'runId' | 'answerId' | 'createdAt' | 'trace'
+  'bodyHash' | 'user' | 'onBusy' | 'runId' | 'answerId' | 'createdAt' | 'trace' | 'options'
 > {
   /** Of the prompt. */
   readonly messageId: string;
@@ -174,15 +182,16 @@ export interface RegenerateCommand extends Pick<
 /** Queues another answer to a prompt. Refuses a prompt with a run that has not ended, unless it interrupts. @throws
  *  SessionError busy, queue-full */
 export function decideRegenerate(state: CommandState, command: RegenerateCommand, timeOf: TimeOfRun): Decision {
-  const { messageId, runId, agent, model, priority, bodyHash, answerId, promptAt, onBusy, createdAt, trace } = command;
+  const { messageId, runId, agent, model, priority, bodyHash, answerId, promptAt, onBusy, createdAt } = command;
+  const { trace, options } = command;
   if (onBusy !== 'interrupt' && state.runs.some((run) => run.messageId === messageId)) throw new SessionError('busy');
   const queued = { type: 'run.queued', runId, messageId, answerId, agent, model, priority, createdAt } as const;
   return foldDrafts(state, [
     ...makeRoom(state, command, timeOf),
     {
       event: { ...queued, regenerates: true },
-      context: { bodyHash, ...(trace === undefined ? {} : { trace }) },
-      hidden: encodeRunLink(promptAt),
+      context: { bodyHash, hasOptions: options !== undefined, ...(trace === undefined ? {} : { trace }) },
+      hidden: { ...encodeRunLink(promptAt), ...encodeOptions(options) },
     },
   ]);
 }

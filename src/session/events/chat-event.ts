@@ -54,8 +54,11 @@ export interface SessionUpdated {
 export interface MessageCreated {
   readonly type: 'message.created';
   readonly messageId: string;
-  readonly role: 'user' | 'system';
+  /** `tool`: it has nothing but results. */
+  readonly role: 'user' | 'system' | 'tool';
   readonly content: MessageContent;
+  /** What calls of the answer that it follows gave. */
+  readonly toolResults?: readonly ToolOutcome[];
   readonly createdAt: string;
   readonly user: string;
   /** The prompt that this one replaces: a branch begins here. */

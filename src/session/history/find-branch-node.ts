@@ -1,8 +1,9 @@
 // Finds a prompt or a run of a chat by its id. The command state holds the latest ones. For an older one it reads the
 // chat backward; only rare commands do so.
-import type { Broker } from '../../broker/broker.ts';
+import type { Broker, LogRecord } from '../../broker/broker.ts';
 import { readBranchNode, type BranchNode } from '../commands/branch-links.ts';
-import { decodeEvent, type RunQueued } from '../events/chat-event.ts';
+import { decodeEvent, decodeHidden, isUnreadable, type RunQueued } from '../events/chat-event.ts';
+import { decodeOptions, type RunOptions } from '../events/run-options.ts';
 import type { LoadedState } from '../commands/command-log.ts';
 import type { BranchTip } from '../commands/command-state.ts';
 import { SessionError } from '../errors.ts';
@@ -18,6 +19,7 @@ export interface FoundPrompt {
   /** Of the run it was sent with. */
   readonly agent: string;
   readonly model: string;
+  readonly options?: RunOptions;
 }
 
 /** @throws SessionError message-not-found; BrokerError epoch-changed, corrupt */
@@ -32,8 +34,7 @@ export async function findPrompt(
   const from = known === undefined ? loaded.at : known.offset + 1;
   const found = await findBranchNode(broker, ref, loaded, from, { kind: 'prompt', id: messageId });
   if (found === undefined) throw new SessionError('message-not-found');
-  const { agent, model } = found.runBehind;
-  return { messageId, at: found.node.at, after: found.node.before ?? null, agent, model };
+  return { messageId, at: found.node.at, after: found.node.before ?? null, ...found.runBehind };
 }
 
 /** The branch that ends with a run. @throws SessionError run-not-found; BrokerError epoch-changed, corrupt */
@@ -50,20 +51,27 @@ export async function findBranch(
   return { runId, at };
 }
 
+type RunBehind = Pick<FoundPrompt, 'agent' | 'model' | 'options'>;
+
+function runOf({ agent, model }: RunQueued, record: LogRecord): RunBehind {
+  const options = isUnreadable(record) ? undefined : decodeOptions(decodeHidden(record.data));
+  return { agent, model, ...(options === undefined ? {} : { options }) };
+}
+
 async function findBranchNode(
   broker: Broker,
   ref: SessionRef,
   { epoch, at }: LoadedState,
   from: number,
   wanted: Pick<BranchNode, 'kind' | 'id'>,
-): Promise<{ node: BranchNode; runBehind: Pick<RunQueued, 'agent' | 'model'> } | undefined> {
-  let runBehind = { agent: '', model: '' };
+): Promise<{ node: BranchNode; runBehind: RunBehind } | undefined> {
+  let runBehind: RunBehind = { agent: '', model: '' };
   for await (const batch of majorBatches(broker, { topic: chatTopic(ref), epoch, next: at + 1 }, from, 'backward')) {
     for (const item of batch.items) {
       const node = readBranchNode(item);
       if (node?.kind === wanted.kind && node.id === wanted.id) return { node, runBehind };
       const event = item.kind === 'record' ? decodeEvent(item.data) : undefined;
-      if (event?.type === 'run.queued') runBehind = event;
+      if (item.kind === 'record' && event?.type === 'run.queued') runBehind = runOf(event, item);
     }
   }
   return undefined;

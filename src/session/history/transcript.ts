@@ -253,7 +253,7 @@ function givenMessage(given: GivenTurn['given']): TranscriptMessage {
 }
 
 function promptMessage(message: FoldingTurn['message'], run: FoldingRun | undefined): TranscriptMessage {
-  const { messageId, role, content, createdAt, replaces } = message;
+  const { messageId, role, content, createdAt, replaces, toolResults } = message;
   const neverStarted = run !== undefined && run.answerId === undefined;
   const status = neverStarted ? run.status : 'sent';
   return {
@@ -263,6 +263,7 @@ function promptMessage(message: FoldingTurn['message'], run: FoldingRun | undefi
     status,
     createdAt,
     ...(replaces === undefined ? {} : { replaces }),
+    ...(toolResults === undefined ? {} : { toolResults }),
     ...(run === undefined ? {} : { runId: run.runId }),
   };
 }

@@ -14,13 +14,16 @@ const FAULTS = {
 } as const;
 
 /** `range.before`: the offset of the run's own answer. Everything before it is the conversation, and the prompt is
- *  its last message. @throws AgentError unknown-tool-call, content-too-large; BrokerError epoch-changed, corrupt */
+ *  its last message. `instructions`: of the prompt, behind the agent's system prompt.
+ *  @throws AgentError unknown-tool-call, content-too-large; BrokerError epoch-changed, corrupt */
 export async function readConversation(
   broker: Broker,
   range: HistoryRequest,
   agent: Pick<Agent, 'systemPrompt' | 'conversationChars'>,
+  instructions?: string,
 ): Promise<ModelMessage[]> {
-  const limits = { systemPrompt: agent.systemPrompt, charsMax: agent.conversationChars };
+  const systemPrompt = [agent.systemPrompt, instructions].filter((text) => text !== undefined).join('\n\n');
+  const limits = { systemPrompt, charsMax: agent.conversationChars };
   let chat: readonly ChatMessage[] = [];
   let chars = 0;
   let { before } = range;

@@ -21,6 +21,7 @@ import { withAttachments } from '../conversation/attached-content.ts';
 import { readConversation } from '../conversation/conversation.ts';
 import { persist } from '../persist.ts';
 import { ProviderError, type FinishReason, type ProviderEvent } from '../provider.ts';
+import { readOptions } from './read-options.ts';
 import { RunMeter } from './run-meter.ts';
 import { inRunSpan, noteEnd } from './run-span.ts';
 import { BrokenSeamError, Seam } from './seam.ts';
@@ -235,9 +236,10 @@ class ActiveRun {
     const { run, ref, epoch, fence, chatCreatedAt } = this.#held;
     const range = { topic: chatTopic(ref), epoch, next: fence, before: run.queuedAt };
     const { broker, blobs, agent } = this.#deps;
-    const chat = await readConversation(broker, range, agent);
+    const options = await readOptions(broker, range.topic, epoch, run);
+    const chat = await readConversation(broker, range, agent, options?.instructions);
     // The prompt is always the last message, whatever the budget.
-    const refusal = findRefusal(agent, run.model, chat.at(-1)?.content ?? '');
+    const refusal = findRefusal(agent, run.model, chat.at(-1)?.content ?? '', options);
     if (refusal !== undefined) throw new AgentError(refusal.code, refusal.message);
     const messages = await withAttachments({ blobs, ref, createdAt: chatCreatedAt }, chat);
     const messageChars = charsOf(messages);
@@ -252,6 +254,7 @@ class ActiveRun {
       model: modelOf(agent, run),
       messages,
       signal,
+      ...(options === undefined ? {} : { options }),
       ...(prefix === '' ? {} : { prefix }),
     };
     for await (const event of agent.provider.stream(request)) {

@@ -14,7 +14,7 @@ const VLLM_FIELDS = { continue_final_message: true, add_generation_prompt: false
 
 /** @param omitted the fields that the server has refused before */
 export function completionBody(
-  { model, messages, prefix = '' }: Omit<ProviderRequest, 'signal'>,
+  { model, messages, options = {}, prefix = '' }: Omit<ProviderRequest, 'signal'>,
   prefill: Prefill,
   omitted: ReadonlySet<OptionalField>,
 ): string {
@@ -27,7 +27,26 @@ export function completionBody(
   const stream = omitted.has('stream') ? {} : { stream: true };
   const usage =
     omitted.has('stream') || omitted.has('stream_options') ? {} : { stream_options: { include_usage: true } };
-  return JSON.stringify({ model, ...stream, ...usage, messages: wireMessages, ...fields });
+  return JSON.stringify({ model, ...stream, ...usage, messages: wireMessages, ...wireOptions(options), ...fields });
+}
+
+/** Fields that are undefined are left out of the JSON. `max_tokens` and not `max_completion_tokens`: more servers take
+ *  it. */
+function wireOptions(options: NonNullable<ProviderRequest['options']>): Record<string, unknown> {
+  const { tools, toolChoice, topP, maxOutputTokens, responseFormat, reasoningEffort } = options;
+  const { temperature, stop, seed } = options;
+  return {
+    tools: tools?.map((tool) => ({ type: 'function', function: tool })),
+    tool_choice:
+      typeof toolChoice === 'object' ? { type: 'function', function: { name: toolChoice.toolName } } : toolChoice,
+    response_format: responseFormat,
+    temperature,
+    top_p: topP,
+    max_tokens: maxOutputTokens,
+    stop,
+    seed,
+    reasoning_effort: reasoningEffort,
+  };
 }
 
 function wireMessage({ role, content, toolCalls, toolCallId }: ModelMessage): Record<string, unknown> {
