@@ -66,6 +66,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
 
   stream: 'base broker session/events',
   wires: 'broker session/events stream',
+  'wires/a2a': 'session/events stream',
   'wires/langgraph': 'broker session/events stream',
   'wires/mcp': 'session/events',
   'wires/openai': 'broker session/events session/agent-limits.ts stream',
@@ -90,6 +91,8 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'gateway/mounts/durable-streams': '@core durable-streams stream @gateway-base @gateway-edge gateway/mounts',
   'gateway/mounts/openai':
     '@core stream wires wires/openai @gateway-base @gateway-edge gateway gateway/routes gateway/mounts',
+  'gateway/mounts/a2a':
+    '@core stream wires/a2a @gateway-base @gateway-edge gateway gateway/gateway-parts.ts gateway/routes gateway/mounts',
   'gateway/mounts/langgraph':
     '@core stream wires/langgraph @gateway-base @gateway-edge gateway gateway/routes gateway/mounts',
   'gateway/mounts/mcp': '@core wires/mcp @gateway-base @gateway-edge gateway gateway/mounts',

@@ -1,0 +1,168 @@
+// The methods of A2A on one agent, the same for JSON-RPC and REST. A message is a prompt, a task is a run, and a
+// context is a session. [A2A §3.1]
+import type { FastifyRequest } from 'fastify';
+import { traceOfRequest } from '../../../base/tracing.ts';
+import { encodePosition } from '../../../broker/position.ts';
+import type { RunTimeline } from '../../../session/history/run-timeline.ts';
+import type { RunView } from '../../../stream/run-view.ts';
+import { A2aError } from '../../../wires/a2a/a2a-error.ts';
+import { promptMessage } from '../../../wires/a2a/prompt-message.ts';
+import { parseList, parseSend, parseTask, type SendParams } from '../../../wires/a2a/requests.ts';
+import { factsOfView } from '../../../wires/a2a/run-facts.ts';
+import { artifactOf, taskOfRun, taskState, type RunFacts } from '../../../wires/a2a/task.ts';
+import type { TaskRef } from '../../../wires/a2a/task-id.ts';
+import type { Identity } from '../../auth/identity.ts';
+import type { RunStart } from '../../event-streams.ts';
+import type { GatewayParts } from '../../gateway-parts.ts';
+import { freshId } from '../../http/new-session.ts';
+import { parseGivenPosition } from '../../http/wire-position.ts';
+import { readRun } from '../../run-reads.ts';
+
+/** In ms. CancelTask waits this long for the end of the run, which the node of the Stop brings about if the worker does
+ *  not. */
+export const CANCEL_WAIT_MS = 5_000;
+
+/** In ms. SendMessage waits this long for the end of the run, and then returns the task as it is. */
+export const SEND_WAIT_MS = 60 * 60 * 1_000;
+
+export type A2aDeps = Pick<
+  GatewayParts,
+  'admission' | 'commands' | 'newId' | 'reads' | 'runWaits' | 'sessionIds' | 'sessions' | 'streams'
+>;
+
+/** What a stream of a task needs. */
+export interface TaskStream {
+  readonly task: TaskRef;
+  readonly start: RunStart;
+  readonly history: readonly unknown[] | undefined;
+}
+
+/** All methods throw A2aError, GatewayError and SessionError. */
+export class A2aMethods {
+  readonly #deps: A2aDeps;
+
+  constructor(deps: A2aDeps) {
+    this.#deps = deps;
+  }
+
+  async send(request: FastifyRequest, identity: Identity, agent: string, given: unknown): Promise<unknown> {
+    const { admission, streams } = this.#deps;
+    const params = parseSend(given);
+    // Refused before the prompt is sent: a client that is refused may send it again.
+    streams.mustHaveRoom(identity);
+    admission.check(request.ip, identity.principal);
+    const { task, history } = await this.#send(request, identity, agent, params);
+    if (!params.returnImmediately) await this.#wait(request, identity, task, SEND_WAIT_MS);
+    return { task: taskOfView(task, await this.#read(request, identity, task), history) };
+  }
+
+  async sendStreaming(request: FastifyRequest, identity: Identity, agent: string, given: unknown): Promise<TaskStream> {
+    const { task, history } = await this.#send(request, identity, agent, parseSend(given));
+    return { task, start: await this.#startAt(identity, task, true), history };
+  }
+
+  async subscribe(identity: Identity, given: unknown): Promise<TaskStream> {
+    const { task } = parseTask(given);
+    const start = await this.#startAt(identity, task, true);
+    if (await this.#hasEnded(identity, task)) throw new A2aError('unsupported-operation', 'the task has ended: get it');
+    return { task, start, history: undefined };
+  }
+
+  async get(request: FastifyRequest, identity: Identity, given: unknown): Promise<unknown> {
+    const { task, withPrompt } = parseTask(given);
+    const view = await this.#read(request, identity, task);
+    return taskOfView(task, view, withPrompt ? await this.#promptOf(identity, task, view) : undefined);
+  }
+
+  async list(identity: Identity, given: unknown): Promise<unknown> {
+    const { contextId, state, limit, pageToken, changedAfter } = parseList(given);
+    const { sessionIds, sessions, reads } = this.#deps;
+    const position = pageToken === undefined ? 'latest' : parseGivenPosition(pageToken);
+    const before = typeof position === 'object' ? position : undefined;
+    const ref = await sessionIds.find(identity, contextId);
+    const page = await reads.inTurn(identity.principal, () => sessions.runs(identity.principal, ref, limit, before));
+    const tasks = page.runs.flatMap((run) => {
+      const facts = factsOfTimeline(run);
+      const isOld = changedAfter !== undefined && Date.parse(facts.changedAt ?? '') <= changedAfter;
+      if (isOld || (state !== undefined && taskState(facts.state) !== state)) return [];
+      return [taskOfRun({ sessionId: contextId, runId: run.runId }, facts)];
+    });
+    const nextPageToken = page.before === undefined ? '' : encodePosition({ epoch: page.epoch, offset: page.before });
+    return { tasks, nextPageToken, pageSize: limit };
+  }
+
+  async cancel(request: FastifyRequest, identity: Identity, given: unknown): Promise<unknown> {
+    const { task } = parseTask(given);
+    // A run that never was is another error than one that has ended.
+    await this.#startAt(identity, task);
+    await this.#deps.commands.cancel(identity, task.sessionId, task.runId);
+    await this.#wait(request, identity, task, CANCEL_WAIT_MS);
+    return taskOfView(task, await this.#read(request, identity, task));
+  }
+
+  async #send(
+    request: FastifyRequest,
+    identity: Identity,
+    agent: string,
+    { messageId, content, contextId, task: continued, withPrompt }: SendParams,
+  ): Promise<Pick<TaskStream, 'task' | 'history'>> {
+    const { commands, newId } = this.#deps;
+    if (continued !== undefined) await this.#refuseContinuation(identity, continued);
+    const sessionId = contextId ?? freshId(identity, newId);
+    const body = { messageId, content, agent };
+    const sent = await commands.send(identity, sessionId, body, traceOfRequest(request.headers['traceparent']));
+    const task = { sessionId, runId: sent.runId };
+    return { task, history: withPrompt ? [promptMessage(task, messageId, content)] : undefined };
+  }
+
+  async #refuseContinuation(identity: Identity, task: TaskRef): Promise<never> {
+    await this.#startAt(identity, task);
+    const metadata = { field: 'message.taskId' };
+    throw new A2aError('unsupported-operation', 'message.taskId: the task does not wait for a message', { metadata });
+  }
+
+  /** `hasRoom`: the node has admitted the stream of the request. @throws SessionError not-found, run-not-found */
+  async #startAt(identity: Identity, { sessionId, runId }: TaskRef, hasRoom = false): Promise<RunStart> {
+    return this.#deps.streams.startAtRun(identity, sessionId, runId, { hasRoom });
+  }
+
+  async #hasEnded(identity: Identity, { sessionId, runId }: TaskRef): Promise<boolean> {
+    const { sessionIds, sessions } = this.#deps;
+    const { state } = await sessions.authorize(identity.principal, await sessionIds.find(identity, sessionId));
+    return state.runs.every((run) => run.runId !== runId);
+  }
+
+  async #wait(request: FastifyRequest, identity: Identity, task: TaskRef, timeoutMs: number): Promise<void> {
+    const hasEnded = (): Promise<boolean> => this.#hasEnded(identity, task);
+    await this.#deps.runWaits.wait(request, identity, { ...task, wire: 'a2a', timeoutMs, hasEnded });
+  }
+
+  /** The run as the log has it now. */
+  async #read(request: FastifyRequest, identity: Identity, task: TaskRef): Promise<RunView> {
+    const start = await this.#startAt(identity, task);
+    return readRun(this.#deps.streams, request, { start, wire: 'a2a' });
+  }
+
+  async #promptOf(identity: Identity, task: TaskRef, { messageId }: RunView): Promise<readonly unknown[]> {
+    const { sessionIds, sessions, reads } = this.#deps;
+    const ref = await sessionIds.find(identity, task.sessionId);
+    const { messages } = await reads.inTurn(identity.principal, () =>
+      sessions.history(identity.principal, ref, 2, undefined, task.runId),
+    );
+    const prompt = messages.find((message) => message.messageId === messageId);
+    return prompt === undefined ? [] : [promptMessage(task, prompt.messageId, prompt.content)];
+  }
+}
+
+function taskOfView(task: TaskRef, view: RunView, history?: readonly unknown[]): unknown {
+  const artifacts = view.parts.flatMap(({ kind, text }, part) =>
+    kind === 'text' && text.length > 0 ? [artifactOf(part, text.toString())] : [],
+  );
+  return taskOfRun(task, factsOfView(view), { artifacts, history });
+}
+
+function factsOfTimeline(run: RunTimeline): RunFacts {
+  const { state, agent, model, endedAt, cancellingAt, attempts, queuedAt, error, finishReason, usage } = run;
+  const changedAt = endedAt ?? cancellingAt ?? attempts.at(-1)?.startedAt ?? queuedAt;
+  return { state, agent, model, changedAt, error, finishReason, usage };
+}
