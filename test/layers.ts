@@ -68,6 +68,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   wires: 'broker session/events stream',
   'wires/a2a': 'session/events stream',
   'wires/langgraph': 'broker session/events stream',
+  'wires/ai-sdk': 'session/events stream',
   'wires/mcp': 'session/events',
   'wires/openai': 'broker session/events session/agent-limits.ts stream',
 
@@ -89,6 +90,8 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'gateway/routes': '@core stream wires @gateway-base @gateway-edge gateway gateway/ws',
   'gateway/mounts': 'base @gateway-base @gateway-edge',
   'gateway/mounts/durable-streams': '@core durable-streams stream @gateway-base @gateway-edge gateway/mounts',
+  'gateway/mounts/ai-sdk':
+    '@core stream wires/ai-sdk @gateway-base @gateway-edge gateway gateway/routes gateway/mounts',
   'gateway/mounts/openai':
     '@core stream wires wires/openai @gateway-base @gateway-edge gateway gateway/routes gateway/mounts',
   'gateway/mounts/a2a':

@@ -21,6 +21,7 @@ import { mountLangGraph } from './mounts/langgraph/langgraph-routes.ts';
 import { mountMcp } from './mounts/mcp/mcp-routes.ts';
 import { pausesRoutes } from './admin/pauses-routes.ts';
 import { mountDurableStreams } from './mounts/durable-streams/durable-streams-mount.ts';
+import { mountAiSdk } from './mounts/ai-sdk/ai-sdk-mount.ts';
 import { mountOpenai } from './mounts/openai/openai-mount.ts';
 import { agentsRoutes } from './routes/agents.ts';
 import { attachmentsRoutes } from './attachments/attachments-routes.ts';
@@ -128,6 +129,7 @@ async function addRoutes(app: HttpApp, parts: GatewayParts, demoFolder: string |
   await mountA2a(app, parts);
   await mountLangGraph(app, parts);
   await mountMcp(app, parts);
+  await mountAiSdk(app, parts);
   await mountOpenai(app, parts);
   pausesRoutes(app, parts);
   socketRoutes(app, parts);

@@ -23,7 +23,17 @@ export type ControlEvent =
   | { readonly type: 'expiring'; readonly expiresAt: number }
   | ({ readonly type: 'queue'; readonly runId: string } & QueuePosition);
 
-export const WIRES = ['a2a', 'durable-streams', 'langgraph', 'mcp', 'openai-chat', 'sse', 'text', 'ws'] as const;
+export const WIRES = [
+  'a2a',
+  'ai-sdk',
+  'durable-streams',
+  'langgraph',
+  'mcp',
+  'openai-chat',
+  'sse',
+  'text',
+  'ws',
+] as const;
 
 export type WireName = (typeof WIRES)[number];
 

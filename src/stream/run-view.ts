@@ -89,6 +89,8 @@ export class RunView {
   isLost = false;
   readonly #parts: Part[] = [];
   readonly #results = new Map<string, ToolOutcome>();
+  /** The number of parts that had begun when a result came, by the id of its call. */
+  readonly #resultAt = new Map<string, number>();
   /** Parts behind `#parts` that readers were shown and a restart dropped whole, in order. */
   #dropped: Part[] = [];
   readonly #droppedResults = new Map<string, ToolOutcome>();
@@ -231,6 +233,7 @@ export class RunView {
     const dropped = this.#droppedResults.get(toolCallId);
     this.#droppedResults.delete(toolCallId);
     this.#results.set(toolCallId, outcome);
+    this.#resultAt.set(toolCallId, this.#parts.length);
     if (dropped !== undefined && isSameOutcome(dropped, outcome)) return changes;
     if (index >= 0) this.#close(index, changes);
     changes.push({ type: 'result', toolCallId, ...outcome });
@@ -322,24 +325,34 @@ export class RunView {
     return { type: 'rewound', part: this.#parts.length - 1, at: this.#parts.at(-1)?.text.length ?? 0, dropped };
   }
 
-  /** The changes of the parts from one on. The results of calls that follow one another come behind the last call, as
-   *  where an agent runs the calls of one step. */
+  /** The changes of the parts from one on, with each result at the place between the parts at which it came. */
   #tellParts(from: number, changes: Change[]): void {
     let results: Change[] = [];
+    for (const [toolCallId, outcome] of this.#results) {
+      const call = this.#parts.findIndex((part) => part.toolCallId === toolCallId);
+      if (call >= from || (call < 0 && from === 0)) results.push({ type: 'result', toolCallId, ...outcome });
+    }
     for (let index = from; index < this.#parts.length; index += 1) {
+      results = this.#tellResults(results, index, changes);
       const part = this.#parts[index];
       if (part === undefined) continue;
-      if (part.kind !== 'tool-call') {
-        for (const result of results) changes.push(result);
-        results = [];
-      }
       changes.push({ type: 'opened', part: index });
       if (part.text.length > 0) changes.push({ type: 'delta', part: index, text: part.text.toString() });
       if (part.isDone) changes.push({ type: 'closed', part: index });
-      const outcome = this.#results.get(part.toolCallId ?? '');
-      if (outcome !== undefined) results.push({ type: 'result', toolCallId: part.toolCallId ?? '', ...outcome });
     }
-    for (const result of results) changes.push(result);
+    // A restart may have dropped parts behind which a result came.
+    this.#tellResults(results, Infinity, changes);
+  }
+
+  /** Tells the results that came before more than `parts` parts had begun, and returns the others. */
+  #tellResults(results: readonly Change[], parts: number, changes: Change[]): Change[] {
+    const rest: Change[] = [];
+    for (const result of results) {
+      const at = result.type === 'result' ? (this.#resultAt.get(result.toolCallId) ?? 0) : 0;
+      if (at <= parts) changes.push(result);
+      else rest.push(result);
+    }
+    return rest;
   }
 }
 

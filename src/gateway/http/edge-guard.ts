@@ -41,7 +41,7 @@ const ALLOWED_HEADERS =
   `mcp-method, mcp-name, mcp-protocol-version, mcp-session-id, ${STREAM_REQUEST_HEADERS}`;
 
 const EXPOSED_HEADERS =
-  'retry-after, x-request-id, x-run-id, x-session-id, x-start-position, x-holdline-code, etag, location, ' +
+  'retry-after, x-before, x-request-id, x-run-id, x-session-id, x-start-position, x-holdline-code, etag, location, ' +
   `content-location, content-range, content-disposition, ${STREAM_RESPONSE_HEADERS}`;
 
 export function guardEdge(app: HttpApp, { config, credentials, readiness, lastRequests }: EdgeGuardDeps): void {

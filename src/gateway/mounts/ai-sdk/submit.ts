@@ -1,0 +1,99 @@
+// What the last message of a request and its trigger ask for: a prompt, an edited prompt, or another answer. The client
+// sends every message of its page each time; the log has the others.
+import { createHash } from 'node:crypto';
+import Type from 'typebox';
+import { isSessionError } from '../../../session/errors.ts';
+import type { Sessions } from '../../../session/sessions.ts';
+import { promptOf, type ChatPrompt } from '../../../wires/ai-sdk/ui-message.ts';
+import type { Identity } from '../../auth/identity.ts';
+import type { ChatCommands } from '../../chat-commands.ts';
+import { GatewayError } from '../../gateway-error.ts';
+import type { SessionIds } from '../../http/session-ids.ts';
+import { promptFields, sessionIdSchema } from '../../http/wire-schemas.ts';
+
+export interface SubmitDeps {
+  readonly commands: ChatCommands;
+  readonly sessions: Sessions;
+  readonly sessionIds: SessionIds;
+}
+
+/** Apps add fields of their own, which are ignored. */
+export const chatBody = Type.Object({
+  id: sessionIdSchema,
+  messages: Type.Array(Type.Unknown(), { minItems: 1 }),
+  trigger: Type.Optional(Type.Union([Type.Literal('submit-message'), Type.Literal('regenerate-message')])),
+  messageId: Type.Optional(Type.String({ maxLength: 128 })),
+  agent: promptFields.agent,
+  model: promptFields.model,
+  priority: promptFields.priority,
+  onBusy: promptFields.onBusy,
+});
+
+export type ChatBody = Type.Static<typeof chatBody>;
+
+/** @throws GatewayError invalid-request */
+export function mustBePrompt({ messages }: ChatBody): ChatPrompt {
+  const prompt = promptOf(messages);
+  if ('reason' in prompt)
+    throw new GatewayError('invalid-request', {
+      message: `${prompt.param}: ${prompt.reason}`,
+      details: [{ path: prompt.param, message: prompt.reason }],
+    });
+  return prompt;
+}
+
+/** Returns the run that answers. A request that is sent again finds its run.
+ *  @throws GatewayError, SessionError as the commands */
+export async function submit(
+  deps: SubmitDeps,
+  identity: Identity,
+  body: ChatBody,
+  prompt: ChatPrompt,
+  trace: string | undefined,
+): Promise<string> {
+  const { id, trigger, messageId } = body;
+  if (trigger === 'regenerate-message') return regenerate(deps, identity, body, prompt, trace);
+  const fields = { ...fieldsOf(body), content: prompt.content };
+  try {
+    return (await deps.commands.send(identity, id, { ...fields, messageId: prompt.messageId }, trace)).runId;
+  } catch (error) {
+    // The page has edited a prompt, and kept its id.
+    if (messageId !== prompt.messageId || !isSessionError(error, 'message-conflict')) throw error;
+    const edited = { ...fields, messageId: editedId(prompt), replaces: prompt.messageId };
+    return (await deps.commands.send(identity, id, edited, trace)).runId;
+  }
+}
+
+/** A prompt that the page has edited has another id in the log. The latest of both that has this content is meant. */
+async function regenerate(
+  { commands, sessions, sessionIds }: SubmitDeps,
+  identity: Identity,
+  body: ChatBody,
+  prompt: ChatPrompt,
+  trace: string | undefined,
+): Promise<string> {
+  const { state } = await sessions.authorize(identity.principal, await sessionIds.find(identity, body.id));
+  const edited = editedId(prompt);
+  const isEdited = state.recent.some(({ messageId }) => messageId === edited);
+  const messageId = isEdited ? edited : prompt.messageId;
+  return (await commands.regenerate(identity, body.id, messageId, fieldsOf(body), trace)).runId;
+}
+
+/** As `stop()` of the client only leaves the answer, the next prompt must not wait behind an answer that its user gave
+ *  up. */
+function fieldsOf({ agent, model, priority, onBusy = 'interrupt' }: ChatBody) {
+  return {
+    ...(agent === undefined ? {} : { agent }),
+    ...(model === undefined ? {} : { model }),
+    ...(priority === undefined ? {} : { priority }),
+    onBusy,
+  };
+}
+
+/** Hexadecimal digits of the digest of an edited prompt. */
+const DIGEST_CHARS = 16;
+
+function editedId({ messageId, content }: ChatPrompt): string {
+  const digest = createHash('sha256').update(JSON.stringify(content)).digest('hex');
+  return `${messageId}.${digest.slice(0, DIGEST_CHARS)}`;
+}
