@@ -148,6 +148,17 @@ export function supersedeContract(open: OpenSubject): void {
       expect(await readLines(broker, CHAT, 'earliest')).toHaveLength(8);
     });
 
+    test('may be a minor record whose append is under way, and not a major one', async () => {
+      const { broker } = await open();
+      await append(broker, CHAT, minor('0'));
+      const under = [append(broker, CHAT, minor('1')), append(broker, CHAT, major('2'))];
+      const refused = append(broker, CHAT, minor('x'), { supersedes: [[1, 2]] });
+      const accepted = append(broker, CHAT, minor('3'), { supersedes: [[1, 1]] });
+      expect(await outcome(refused)).toBe('invalid-append');
+      await Promise.all([...under, accepted]);
+      expect(await readLines(broker, CHAT)).toEqual(['0m:0', '1-1>3', '2M:2', '3m:3']);
+    });
+
     test('may not be in a topic that does not exist, and do not make one', async () => {
       const { broker } = await open();
       expect(await outcome(append(broker, CHAT, minor('x'), { supersedes: [[0, 0]] }))).toBe('invalid-append');
