@@ -70,7 +70,9 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'wires/langgraph': 'broker session/events stream',
   'wires/ai-sdk': 'session/events stream',
   'wires/mcp': 'session/events',
-  'wires/openai': 'broker session/events session/agent-limits.ts stream',
+  'wires/openai': 'session/agent-limits.ts stream',
+  'wires/openai/completions': 'stream wires/openai',
+  'wires/openai/responses': 'session/events stream wires/openai',
 
   'gateway/gateway-error.ts': 'session/agent-limits.ts',
   'gateway/error-map.ts': 'broker session/errors.ts gateway/gateway-error.ts',
@@ -93,7 +95,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'gateway/mounts/ai-sdk':
     '@core stream wires/ai-sdk @gateway-base @gateway-edge gateway gateway/routes gateway/mounts',
   'gateway/mounts/openai':
-    '@core stream wires wires/openai @gateway-base @gateway-edge gateway gateway/routes gateway/mounts',
+    '@core stream wires wires/openai/** @gateway-base @gateway-edge gateway gateway/routes gateway/mounts',
   'gateway/mounts/a2a':
     '@core stream wires/a2a @gateway-base @gateway-edge gateway gateway/gateway-parts.ts gateway/routes gateway/mounts',
   'gateway/mounts/langgraph':

@@ -90,6 +90,7 @@ export interface StreamOptions {
   readonly encoder: WireEncoder;
   /** See `SubscriptionOptions`. */
   readonly cut?: number | undefined;
+  readonly isExact?: boolean | undefined;
   readonly sink: EventSink;
   readonly signal: StopSignal;
   readonly onReset: 'restart' | 'close';
@@ -157,7 +158,7 @@ export class EventStreams {
   }
 
   /** Runs until the stream ends or the signal aborts. `sink.end` receives the reason. Never rejects. */
-  run({ start, wire, encoder, cut, sink, signal, onReset, until }: StreamOptions): Promise<void> {
+  run({ start, wire, encoder, cut, isExact, sink, signal, onReset, until }: StreamOptions): Promise<void> {
     const { broker, hub, metrics, queueWatch } = this.#deps;
     const { ref, after, isWaiting, info, user, topicInfo, isResuming } = start;
     if (isResuming) metrics.onResume(wire);
@@ -173,6 +174,7 @@ export class EventStreams {
       after,
       encoder,
       cut,
+      isExact,
       sink,
       signal,
       onReset,

@@ -30,6 +30,7 @@ export const WIRES = [
   'langgraph',
   'mcp',
   'openai-chat',
+  'openai-responses',
   'sse',
   'text',
   'ws',

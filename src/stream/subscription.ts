@@ -15,7 +15,7 @@ import { pacedRead } from '../session/events/paced-read.ts';
 import type { StopSignal } from '../base/stop-signal.ts';
 import type { CatchUpGate } from './catch-up-gate.ts';
 import type { EventSink, Frame, StreamEnd } from './event-sink.ts';
-import { coalesceAround, fillAround } from './cut.ts';
+import { coalesceAround, fillAround, fillExactly } from './cut.ts';
 import type { LiveTopic, LiveBatch, LiveTopicListener } from './live-topic.ts';
 import type { TopicHub } from './topic-hub.ts';
 import type { WireEncoder } from './projection.ts';
@@ -54,6 +54,8 @@ export interface SubscriptionOptions {
   /** The offset up to which the reader holds everything. No delta is merged across it, and placeholders replace the
    *  text up to it that the log has lost. Only projections need it. */
   readonly cut?: number | undefined;
+  /** A catch-up merges no deltas. Without `cut`. */
+  readonly isExact?: boolean | undefined;
   /** What follows a reset: the stream restarts at the earliest record, or ends. */
   readonly onReset: 'restart' | 'close';
   /** Returns the offset of the last decision in a chat without runs. The live stream ends once that offset has been
@@ -295,7 +297,7 @@ export class Subscription implements LiveTopicListener {
 
   async #write(epoch: string, items: readonly LogItem[]): Promise<void> {
     const events: WireEvent[] = [];
-    const { cut } = this.#options;
+    const { cut, isExact = false } = this.#options;
     // An answer with many parts leaves many adjacent holes. The answer is read once for all of them.
     let filler: { readonly by: number; readonly answer: FinishedAnswer | undefined } | undefined;
     for (const item of items) {
@@ -303,9 +305,7 @@ export class Subscription implements LiveTopicListener {
         if (filler?.by !== item.by) filler = { by: item.by, answer: await this.#readAnswer(epoch, item.by) };
         const { answer } = filler;
         if (answer === undefined) events.push(lostEvent(item));
-        else
-          for (const filled of cut === undefined ? fill(item, answer) : fillAround(item, answer, cut))
-            events.push(filled);
+        else for (const filled of isExact ? fillExactly(item, answer) : fill(item, answer, cut)) events.push(filled);
       }
       const event = wireEvent(item);
       if (event !== undefined && !this.#isOutdated(epoch, event)) events.push(event);
@@ -313,8 +313,7 @@ export class Subscription implements LiveTopicListener {
     const joined = joining(events, this.#joins);
     this.#joins = joined.joins;
     if (joined.events.length === 0 || this.#options.signal.aborted) return;
-    const merged = cut === undefined ? coalesce(joined.events) : coalesceAround(joined.events, cut);
-    this.#send(this.#encoder.encodeEvents(epoch, merged));
+    this.#send(this.#encoder.encodeEvents(epoch, isExact ? joined.events : merge(joined.events, cut)));
   }
 
   /** Whether a later event replaces this one. Each change of title or metadata carries the whole state, so a reader
@@ -367,8 +366,12 @@ export class Subscription implements LiveTopicListener {
   }
 }
 
-function fill(hole: Hole, answer: FinishedAnswer): WireEvent[] {
-  return fillHole(hole, answer).map(toWireEvent);
+function fill(hole: Hole, answer: FinishedAnswer, cut: number | undefined): readonly WireEvent[] {
+  return cut === undefined ? fillHole(hole, answer).map(toWireEvent) : fillAround(hole, answer, cut);
+}
+
+function merge(events: readonly WireEvent[], cut: number | undefined): readonly WireEvent[] {
+  return cut === undefined ? coalesce(events) : coalesceAround(events, cut);
 }
 
 /** The reset of a reader whose batch lacks an offset that no hole declares. `from` is undefined where the batch

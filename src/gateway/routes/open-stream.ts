@@ -34,7 +34,7 @@ export interface StreamRoutesDeps {
 }
 
 /** The stream of one route, as its handler has prepared it. */
-export interface PreparedStream extends Pick<StreamOptions, 'start' | 'onReset' | 'until' | 'cut'> {
+export interface PreparedStream extends Pick<StreamOptions, 'start' | 'onReset' | 'until' | 'cut' | 'isExact'> {
   readonly encoder: WireEncoder;
   /** Response headers in addition to those of the wire. */
   readonly headers?: Readonly<Record<string, string>>;

@@ -8,3 +8,9 @@ export function completionFinish(finishReason: string | undefined, calls: number
   if (finishReason === 'length') return 'length';
   return finishReason === 'content-filter' ? 'content_filter' : 'stop';
 }
+
+/** Undefined: the answer is complete. */
+export function incompleteReason(finishReason: string | undefined): 'max_output_tokens' | 'content_filter' | undefined {
+  if (finishReason === 'length') return 'max_output_tokens';
+  return finishReason === 'content-filter' ? 'content_filter' : undefined;
+}

@@ -3,7 +3,7 @@
 import fc from 'fast-check';
 import type { ChatCompletionChunk } from 'openai/resources/chat/completions';
 import { describe, expect, it } from 'vitest';
-import { completionWire } from '../../../src/wires/openai/completion-stream.ts';
+import { completionWire } from '../../../src/wires/openai/completions/completion-stream.ts';
 import { RunStory, steps, type Step } from '../../stream/run-story.ts';
 
 interface Joined {

@@ -1,16 +1,18 @@
-// The OpenAI wires below `/openai/v1`: models and Chat Completions. All errors below that path have the shape of
-// OpenAI's.
+// The OpenAI wires below `/openai/v1`: models, Chat Completions and Responses. All errors below that path have the
+// shape of OpenAI's.
 import type { HttpApp } from '../../http/http-app.ts';
 import { mountWire, type MountDeps } from '../mount.ts';
 import { completionsRoutes, type CompletionsRoutesDeps } from './completions-routes.ts';
 import { modelsRoutes, type ModelsRoutesDeps } from './models-routes.ts';
+import { responsesRoutes, type ResponsesRoutesDeps } from './responses-routes.ts';
 import { sendMappedError } from './refusals.ts';
 
-export type OpenaiDeps = MountDeps & ModelsRoutesDeps & CompletionsRoutesDeps;
+export type OpenaiDeps = MountDeps & ModelsRoutesDeps & CompletionsRoutesDeps & ResponsesRoutesDeps;
 
 export async function mountOpenai(app: HttpApp, deps: OpenaiDeps): Promise<void> {
   await mountWire(app, deps, { prefix: '/openai/v1', sendError: sendMappedError }, (mount) => {
     modelsRoutes(mount, deps);
     completionsRoutes(mount, deps);
+    responsesRoutes(mount, deps);
   });
 }

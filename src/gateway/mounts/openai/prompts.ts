@@ -4,7 +4,7 @@ import type { FastifyRequest } from 'fastify';
 import { traceOfRequest } from '../../../base/tracing.ts';
 import { isSessionId } from '../../../session/session-ref.ts';
 import type { NewSession, Sessions } from '../../../session/sessions.ts';
-import type { PromptContent } from '../../../wires/openai/chat-messages.ts';
+import type { PromptContent } from '../../../wires/openai/prompt-content.ts';
 import { resolveModel } from '../../../wires/openai/models.ts';
 import type { RunInSession } from '../../../wires/openai/ids.ts';
 import { requireWrite, type Identity } from '../../auth/identity.ts';
@@ -31,6 +31,8 @@ export interface AskedPrompt {
   readonly content: PromptContent;
   /** Undefined: the request makes a chat of its own. */
   readonly sessionId: string | undefined;
+  /** The run that the prompt follows; undefined: the shown branch. */
+  readonly after?: string | undefined;
   /** What the chat of its own is. */
   readonly ownChat: NewSession;
 }
@@ -61,6 +63,7 @@ export class Prompts {
       content: asked.content,
       ...named,
       ...(key === undefined ? {} : { messageId: key }),
+      ...(asked.after === undefined ? {} : { after: asked.after }),
       ...(asked.sessionId === undefined ? asked.ownChat : {}),
     };
     const trace = traceOfRequest(request.headers['traceparent']);

@@ -1,8 +1,9 @@
 // A Chat Completion: the answer of one run as one object.
-import type { RunView, ViewedPart } from '../../stream/run-view.ts';
-import { completionFinish, type CompletionFinish } from './finish-reason.ts';
-import { completionId } from './ids.ts';
-import { modelName } from './models.ts';
+import type { RunView, ViewedPart } from '../../../stream/run-view.ts';
+import { secondsOf } from '../event-time.ts';
+import { completionFinish, type CompletionFinish } from '../finish-reason.ts';
+import { completionId } from '../ids.ts';
+import { modelName } from '../models.ts';
 
 export interface CompletionHead {
   readonly id: string;
@@ -101,9 +102,4 @@ function toolCallOf({ toolCallId = '', toolName = '', text }: ViewedPart): Compl
 
 function textOf({ parts }: RunView, kind: ViewedPart['kind']): string {
   return parts.map((part) => (part.kind === kind ? part.text.toString() : '')).join('');
-}
-
-/** Of a time in an event. */
-export function secondsOf(time: string | undefined): number {
-  return time === undefined ? 0 : Math.floor(Date.parse(time) / 1000);
 }

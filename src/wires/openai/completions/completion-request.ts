@@ -1,6 +1,7 @@
 // Reads the body of POST /chat/completions. What would change the meaning of an answer and is not supported is refused
 // with the name of the parameter; what is for bookkeeping is accepted and not kept.
-import { readPrompt, type PromptContent } from './chat-messages.ts';
+import { readPrompt } from './chat-messages.ts';
+import type { PromptContent } from '../prompt-content.ts';
 import {
   given,
   invalid,
@@ -9,7 +10,7 @@ import {
   optionalFlag,
   refuseUnlessNeutral,
   requiredText,
-} from './refused-parameter.ts';
+} from '../refused-parameter.ts';
 
 export interface CompletionRequest {
   readonly model: string;

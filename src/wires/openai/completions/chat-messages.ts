@@ -1,16 +1,6 @@
 // Reads the messages of a Chat Completions request: the last one is the prompt.
-import { given, invalid, isFields, requiredText, unsupported } from './refused-parameter.ts';
-
-export interface ContentPart {
-  readonly type: string;
-  readonly [field: string]: unknown;
-}
-
-/** The content of a prompt, as the native protocol takes it. */
-export type PromptContent = string | ContentPart[];
-
-/** As many as the native protocol accepts in one prompt. */
-const CONTENT_PARTS_MAX = 256;
+import { readContent, type ContentPart, type PromptContent } from '../prompt-content.ts';
+import { given, invalid, isFields, requiredText, unsupported } from '../refused-parameter.ts';
 
 /** The content of the message that the request adds. @throws RefusedParameter */
 export function readPrompt(messages: unknown): PromptContent {
@@ -20,16 +10,7 @@ export function readPrompt(messages: unknown): PromptContent {
   const message: unknown = messages[last];
   if (!isFields(message)) throw invalid(param, 'an object');
   if (message['role'] !== 'user') throw invalid(`${param}.role`, 'user: the last message is the prompt');
-  return readContent(message['content'], `${param}.content`);
-}
-
-/** @throws RefusedParameter */
-function readContent(content: unknown, param: string): PromptContent {
-  if (typeof content === 'string' && content !== '') return content;
-  if (!Array.isArray(content) || content.length === 0)
-    throw invalid(param, 'a text or a list of parts that is not empty');
-  if (content.length > CONTENT_PARTS_MAX) throw invalid(param, `a list of at most ${CONTENT_PARTS_MAX} parts`);
-  return content.map((part: unknown, i) => readPart(part, `${param}[${i}]`));
+  return readContent(message['content'], `${param}.content`, readPart);
 }
 
 const PART_FIELDS: ReadonlyMap<string, string> = new Map([

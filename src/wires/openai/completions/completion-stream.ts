@@ -1,11 +1,11 @@
 // Chat Completions while they stream: chunks of one choice, and `[DONE]`. The protocol cannot take text back and cannot
 // resume. So a restart whose text differs is an error, and the client reads the completion by its id.
-import type { ProjectedWire } from '../../stream/projection.ts';
-import { projectRun, type RunFrames } from '../../stream/run-projection.ts';
-import type { Change, RunView } from '../../stream/run-view.ts';
+import type { ProjectedWire } from '../../../stream/projection.ts';
+import { projectRun, type RunFrames } from '../../../stream/run-projection.ts';
+import type { Change, RunView } from '../../../stream/run-view.ts';
 import { completionHead, completionUsage, isClientCall } from './completion.ts';
-import { completionFinish } from './finish-reason.ts';
-import { OPENAI_STREAM } from './sse-head.ts';
+import { completionFinish } from '../finish-reason.ts';
+import { OPENAI_STREAM } from '../sse-head.ts';
 
 export interface CompletionStreamRequest {
   readonly sessionId: string;

@@ -1,0 +1,47 @@
+// What is read and removed of a response beside its answer: its input, and the chat that it made for itself.
+import type { Sessions } from '../../../session/sessions.ts';
+import type { RunInSession } from '../../../wires/openai/ids.ts';
+import { inputItem, itemList, type ItemList } from '../../../wires/openai/responses/input-items.ts';
+import { requireWrite, type Identity } from '../../auth/identity.ts';
+import type { PageReads } from '../../http/page-reads.ts';
+import type { SessionIds } from '../../http/session-ids.ts';
+
+export interface StoredResponsesDeps {
+  readonly reads: PageReads;
+  readonly sessionIds: SessionIds;
+  readonly sessions: Sessions;
+}
+
+export class StoredResponses {
+  readonly #deps: StoredResponsesDeps;
+
+  constructor(deps: StoredResponsesDeps) {
+    this.#deps = deps;
+  }
+
+  /** @throws SessionError not-found, run-not-found */
+  async inputItems(identity: Identity, { runId, sessionId }: RunInSession): Promise<ItemList> {
+    const { reads, sessionIds, sessions } = this.#deps;
+    const { principal } = identity;
+    const ref = await sessionIds.find(identity, sessionId);
+    // The prompt, and the answer so far.
+    const { messages } = await reads.inTurn(principal, () => sessions.history(principal, ref, 2, undefined, runId));
+    return itemList(
+      messages.flatMap(({ messageId, role, content }) =>
+        role === 'assistant' ? [] : [inputItem(messageId, role, content)],
+      ),
+    );
+  }
+
+  /** Removes the chat of a response that made it for itself and is alone in it. In another chat the log keeps every
+   *  answer: false. @throws SessionError not-found */
+  async remove(identity: Identity, { sessionId }: RunInSession): Promise<boolean> {
+    requireWrite(identity);
+    const { sessionIds, sessions } = this.#deps;
+    const ref = await sessionIds.find(identity, sessionId);
+    const { isListed, messages } = await sessions.describe(identity.principal, ref);
+    if (isListed !== false || messages > 2) return false;
+    await sessions.remove(identity.principal, ref);
+    return true;
+  }
+}

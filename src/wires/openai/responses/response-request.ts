@@ -1,0 +1,87 @@
+// Reads the body of POST /responses. What would change the meaning of an answer and is not supported is refused with
+// the name of the parameter; what is for bookkeeping is accepted and not kept.
+import type { PromptContent } from '../prompt-content.ts';
+import { parseResponseId, type RunInSession } from '../ids.ts';
+import {
+  given,
+  invalid,
+  isFields,
+  optionalFlag,
+  optionalText,
+  RefusedParameter,
+  refuseUnlessNeutral,
+  type Fields,
+} from '../refused-parameter.ts';
+import { readInput } from './response-input.ts';
+
+export interface ResponseRequest {
+  /** Undefined: the default agent. */
+  readonly model: string | undefined;
+  readonly prompt: PromptContent;
+  readonly isStreamed: boolean;
+  /** The answer to the request does not wait for the end of the run. */
+  readonly isBackground: boolean;
+  /** The chat of its own is kept for a short time only. */
+  readonly isStored: boolean;
+  /** The chat that the prompt continues; undefined: it begins one of its own. */
+  readonly sessionId: string | undefined;
+  /** The run that the prompt follows; undefined: the shown branch. */
+  readonly after: string | undefined;
+}
+
+/** Each parameter that is not supported, with the values that change nothing. */
+const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
+  prompt: [],
+  truncation: ['disabled'],
+  top_logprobs: [0],
+  max_tool_calls: [],
+  context_management: [[]],
+  moderation: [],
+  instructions: [],
+  tools: [[]],
+  tool_choice: ['none', 'auto'],
+  parallel_tool_calls: [true],
+  text: [{}, { format: { type: 'text' } }],
+  temperature: [],
+  top_p: [],
+  max_output_tokens: [],
+  reasoning: [{}],
+};
+
+/** @throws RefusedParameter */
+export function readResponseRequest(body: unknown): ResponseRequest {
+  if (!isFields(body)) throw invalid('body', 'an object');
+  refuseUnlessNeutral(body, NEUTRAL);
+  const isBackground = optionalFlag(body, 'background') ?? false;
+  const isStored = optionalFlag(body, 'store') ?? true;
+  if (isBackground && !isStored)
+    throw new RefusedParameter('background', "'background' needs 'store': the answer is read later");
+  const previous = previousOf(body);
+  const conversation = conversationOf(body);
+  if (previous !== undefined && conversation !== undefined)
+    throw new RefusedParameter('conversation', "'conversation' and 'previous_response_id' exclude each other");
+  return {
+    model: optionalText(body, 'model'),
+    prompt: readInput(given(body, 'input')),
+    isStreamed: optionalFlag(body, 'stream') ?? false,
+    isBackground,
+    isStored,
+    sessionId: previous?.sessionId ?? conversation,
+    after: previous?.runId,
+  };
+}
+
+function previousOf(body: Fields): RunInSession | undefined {
+  const id = optionalText(body, 'previous_response_id');
+  if (id === undefined) return undefined;
+  const previous = parseResponseId(id);
+  if (previous === undefined) throw invalid('previous_response_id', 'the id of a response of this server');
+  return previous;
+}
+
+function conversationOf(body: Fields): string | undefined {
+  const conversation = given(body, 'conversation');
+  const id = isFields(conversation) ? conversation['id'] : conversation;
+  if (id !== undefined && typeof id !== 'string') throw invalid('conversation', 'an id, or an object with an id');
+  return id;
+}
