@@ -27,7 +27,8 @@ export interface Done {
   reject(error: BrokerError): void;
 }
 
-/** What happens to a topic when one of its frames is durable, or was refused. */
+/** What happens to a topic when one of its frames is durable, or was refused. Entries share it, and have one field
+ *  less because it holds the engine. */
 export class Settling {
   readonly #table: TopicTable;
   readonly #expiry: Expiry;
@@ -91,7 +92,7 @@ export class AppendEntry implements CommitEntry {
   }
 }
 
-/** An append with one write that names no quota: most appends. One object for all of it. (hot: ADR 7 §1) */
+/** An append with one write that names no quota: most appends. One object for all of it. (hot: ADR 7 §12) */
 export class OneWriteEntry extends StagedWrite implements CommitEntry {
   readonly #settling: Settling;
   readonly #answers: readonly Appended[];

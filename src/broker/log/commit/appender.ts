@@ -101,7 +101,7 @@ export class Appender {
   }
 
   /** Decides the common append by the same rules, without the lists that several writes need. Nothing else is loaded
-   *  meanwhile, so the topic is not pinned. */
+   *  meanwhile, so the topic is not pinned. A retry, a quota and a new topic take the general path. (hot: ADR 7 §12) */
   #appendOne(write: TopicWrite, writes: readonly TopicWrite[], now: number, resolve: Answered, reject: Refused): void {
     const topic = this.#toWrite(write.topic, now);
     const { state } = topic;

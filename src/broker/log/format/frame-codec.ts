@@ -199,7 +199,8 @@ export function encodeFrame(into: ByteWriter, frame: Frame<SizedRecord>): number
   return endFrame(into, start);
 }
 
-/** Writes `{ kind: 'append', writes: [write] }`, the frame of most appends, without these two objects. (hot) */
+/** Writes `{ kind: 'append', writes: [write] }`, the frame of most appends, without these two objects.
+ *  (hot: ADR 7 §12) */
 export function encodeOneWrite(into: ByteWriter, write: FrameWrite<SizedRecord>): void {
   const start = beginFrame(into, 'append');
   into.byte(1);
