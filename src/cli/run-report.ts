@@ -31,13 +31,13 @@ export function reportGone(logger: Logger, metrics: Metrics, { ref, run, tally }
 }
 
 /** The output tokens, or the deltas if the model reported none. */
-function tokensOf(terminal: EndedRun['terminal']): number {
-  const usage = terminal.type === 'run.completed' ? terminal.usage : undefined;
-  return usage?.outputTokens ?? terminal.deltas ?? 0;
+function tokensOf({ usage, deltas }: EndedRun['terminal']): number {
+  return usage?.outputTokens ?? deltas ?? 0;
 }
 
 function howItEnded(terminal: EndedRun['terminal']): Readonly<Record<string, unknown>> {
-  if (terminal.type === 'run.completed') return { finishReason: terminal.finishReason, usage: terminal.usage };
-  if (terminal.type === 'run.failed') return { error: terminal.error.code };
-  return { reason: terminal.reason };
+  const { usage } = terminal;
+  if (terminal.type === 'run.completed') return { finishReason: terminal.finishReason, usage };
+  if (terminal.type === 'run.failed') return { error: terminal.error.code, usage };
+  return { reason: terminal.reason, usage };
 }

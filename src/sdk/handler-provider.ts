@@ -32,7 +32,7 @@ export interface HandlerDeps extends AskDeps {
 }
 
 export function createHandlerProvider(agent: string, handler: AgentHandler, deps: HandlerDeps): Provider {
-  return { canContinue: true, stream: (request) => play(agent, handler, deps, request) };
+  return { canContinue: true, executesTools: true, stream: (request) => play(agent, handler, deps, request) };
 }
 
 async function* play(
@@ -57,7 +57,13 @@ async function* play(
   const scope: AgentScope = { onStray, onBlocked: (blockedMs) => void noteBlocked(deps, { ...run, agent }, blockedMs) };
   const working = deps.blocks.run(scope, async () => handler(chat, writer, signal));
   working.then(() => channel.close(), fail);
-  yield* channel.read();
+  try {
+    yield* channel.read();
+  } catch (error) {
+    // What was used until then was paid for.
+    if (writer.used !== undefined) yield { type: 'usage', usage: writer.used };
+    throw error;
+  }
   if (signal.aborted) return;
   if (writer.used !== undefined) yield { type: 'usage', usage: writer.used };
   yield { type: 'finish', reason: 'stop' };

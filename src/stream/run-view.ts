@@ -356,12 +356,12 @@ export class RunView {
   }
 }
 
-function headOf({ kind, toolCallId, toolName, ...rest }: PartStarted & Pick<ViewedPart, 'executor'>): PartHead {
+function headOf({ kind, toolCallId, toolName, executor }: PartStarted): PartHead {
   return {
     kind,
     ...(toolCallId === undefined ? {} : { toolCallId }),
     ...(toolName === undefined ? {} : { toolName }),
-    ...(rest.executor === undefined ? {} : { executor: rest.executor }),
+    ...(executor === undefined ? {} : { executor }),
   };
 }
 

@@ -60,6 +60,8 @@ export interface ProviderRequest {
 export interface Provider {
   /** Whether it can continue from `prefix` so that prefix + stream is one seamless answer. */
   readonly canContinue: boolean;
+  /** It executes the tool calls in its stream itself. Default: the client executes them. */
+  readonly executesTools?: boolean;
   /** @throws ProviderError (from the iterator) */
   stream(request: ProviderRequest): AsyncIterable<ProviderEvent>;
 }

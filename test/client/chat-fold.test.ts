@@ -272,3 +272,13 @@ describe('a prompt with results', () => {
     expect(fold(event).messages).toMatchObject([{ messageId: 'p', role: 'tool', parts: [], toolResults: results }]);
   });
 });
+
+describe('the end of a run', () => {
+  it.each(['run.completed', 'run.failed', 'run.cancelled'])('has its usage: %s', (type) => {
+    const data = { runId: 'r1', error: { code: 'c', message: 'm', retryable: false }, usage: { inputTokens: 1 } };
+    const end = parseChatEvent({ id: 'e.9', event: type, data });
+    if (end === undefined) throw new Error('not parsed');
+    const state = fold(prompt('u1'), queued('r1', 'u1'), started('r1', 'a1'), end);
+    expect(state.runs[0]).toMatchObject({ usage: { inputTokens: 1 } });
+  });
+});

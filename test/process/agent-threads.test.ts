@@ -198,7 +198,7 @@ it('a handler in a thread › writes, calls tools, asks and fails like one in th
   const partsAndResults = said.story.steps.filter(({ event }) => event === 'part.started' || event === 'tool.result');
   expect(partsAndResults.map(({ data }) => data)).toMatchObject([
     { part: 0, kind: 'reasoning' },
-    { part: 1, kind: 'tool-call', toolCallId: 'c1', toolName: 'weather' },
+    { part: 1, kind: 'tool-call', toolCallId: 'c1', toolName: 'weather', executor: 'agent' },
     { toolCallId: 'c1', result: { celsius: -4 } },
     { part: 2, kind: 'text' },
   ]);

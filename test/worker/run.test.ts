@@ -131,6 +131,28 @@ describe('a run', () => {
     expect(joinAnswer(events, runId)).toBe('so far');
   });
 
+  it('has the usage that the provider reported before the run failed or was stopped', async () => {
+    const usage = { inputTokens: 3, outputTokens: 4 };
+    setup().startWorker();
+    const failed = await rig.prompt('hello');
+    (await rig.model.call(0)).say('so', { type: 'usage', usage }).fail(new ProviderError('upstream-refused', 'no'));
+    expect(await ended(failed.runId)).toBe('run.failed');
+    const stopped = await rig.prompt('hello');
+    (await rig.model.call(1)).say('so', { type: 'usage', usage }, ' far');
+    await eventually(async () => joinAnswer(await rig.seen(), stopped.runId) === 'so far');
+    await rig.runs.cancel(rig.alice, rig.ref, stopped.runId);
+    expect(await ended(stopped.runId)).toBe('run.cancelled');
+    const silent = await rig.prompt('hello');
+    (await rig.model.call(2)).say('so').fail(new ProviderError('upstream-refused', 'no'));
+    await ended(silent.runId);
+    const ends = (await rig.seen()).filter(({ type }) => /^run\.(failed|cancelled)$/.test(type));
+    expect(ends.map(({ data }) => data['usage'])).toEqual([usage, usage, undefined]);
+    const { messages } = await rig.sessions.history(rig.alice, rig.ref, 10, undefined);
+    expect(messages.flatMap((one) => (one.role === 'assistant' ? [one.usage] : []))).toEqual([usage, usage, undefined]);
+    const { runs } = await rig.sessions.runs(rig.alice, rig.ref, 10, undefined);
+    expect(runs.map((run) => run.usage)).toEqual([undefined, usage, usage]);
+  });
+
   it('has reasoning, text and tool calls as separate parts, numbered through the run', async () => {
     setup().startWorker();
     const { runId } = await rig.prompt('hello');
@@ -146,13 +168,17 @@ describe('a run', () => {
     expect(started).toEqual([
       { runId, part: 0, kind: 'reasoning' },
       { runId, part: 1, kind: 'text' },
-      { runId, part: 2, kind: 'tool-call', toolCallId: 'c1', toolName: 'look' },
+      { runId, part: 2, kind: 'tool-call', toolCallId: 'c1', toolName: 'look', executor: 'client' },
     ]);
     expect(joinAnswer(await rig.seen(), runId)).toBe('hm yes\nHello you\n{"a":1}');
     const { messages } = await rig.sessions.history(rig.alice, rig.ref, 10, undefined);
     expect(messages[1]).toMatchObject({
       content: 'Hello you',
-      parts: [{ kind: 'reasoning', text: 'hm yes' }, { kind: 'text' }, { kind: 'tool-call', toolCallId: 'c1' }],
+      parts: [
+        { kind: 'reasoning', text: 'hm yes' },
+        { kind: 'text' },
+        { kind: 'tool-call', toolCallId: 'c1', executor: 'client' },
+      ],
     });
   });
 

@@ -5,7 +5,7 @@ import { APPEND_RECORDS_MAX } from '../../src/broker/broker.ts';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { AnswerBuilder } from '../../src/session/events/answer-builder.ts';
 import { decodeEvent } from '../../src/session/events/chat-event.ts';
-import { TokenWriter } from '../../src/worker/run/token-writer.ts';
+import { TokenWriter, type WriterTarget } from '../../src/worker/run/token-writer.ts';
 import { append, CHAT, readItems } from '../broker/contract/subject.ts';
 import { turn } from '../support/wait-for.ts';
 import { ManualClock } from '../support/manual-clock.ts';
@@ -31,7 +31,15 @@ it('a token writer › stores every part whole, and each delta with its place in
       const broker = new MemoryBroker({ clock, newEpoch: () => 'e' });
       const { first: fence, epoch } = await append(broker, CHAT, [{ major: true, data: 'fence' }], { takeFence: true });
       const answer = new AnswerBuilder();
-      const target = { topic: CHAT, epoch, fence, runId: 'r', answerId: 'a', charsMax: 10_000_000 };
+      const target: WriterTarget = {
+        topic: CHAT,
+        epoch,
+        fence,
+        runId: 'r',
+        answerId: 'a',
+        charsMax: 10_000_000,
+        executor: 'client',
+      };
       const writer = new TokenWriter(broker, clock, target, answer, new AbortController().signal, () =>
         expect.unreachable(),
       );
@@ -80,7 +88,15 @@ it('a token writer › stores more pieces than one append takes, which came whil
   const clock = new ManualClock();
   const broker = new MemoryBroker({ clock, newEpoch: () => 'e' });
   const { first: fence, epoch } = await append(broker, CHAT, [{ major: true, data: 'fence' }], { takeFence: true });
-  const target = { topic: CHAT, epoch, fence, runId: 'r', answerId: 'a', charsMax: 10_000_000 };
+  const target: WriterTarget = {
+    topic: CHAT,
+    epoch,
+    fence,
+    runId: 'r',
+    answerId: 'a',
+    charsMax: 10_000_000,
+    executor: 'client',
+  };
   const answer = new AnswerBuilder();
   const writer = new TokenWriter(broker, clock, target, answer, new AbortController().signal, () =>
     expect.unreachable(),

@@ -25,6 +25,8 @@ const call = (id: string, name: string) => ({ type: 'tool-call', index: 0, id, n
 
 it('a result and an error › come with their calls, before the text that follows them', async () => {
   rig = new ChatRig();
+  // As an agent of its own code does.
+  Object.assign(rig.model, { executesTools: true });
   rig.startWorker();
   await rig.prompt('look');
   const model = await rig.model.call(0);
@@ -45,7 +47,7 @@ it('a result and an error › come with their calls, before the text that follow
   expect(messages[1]).toMatchObject({
     content: 'Two rows.',
     parts: [
-      { toolName: 'find', result: { rows: [1, 2] } },
+      { toolName: 'find', executor: 'agent', result: { rows: [1, 2] } },
       { toolName: 'ask', error: 'nobody there' },
       { kind: 'text', text: 'Two rows.' },
     ],

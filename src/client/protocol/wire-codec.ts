@@ -135,13 +135,11 @@ function parseRunEvent(type: string, runId: string, fields: Fields): ChatEvent |
       return { type, runId, attempt: isCount(attempt) ? attempt : 1, part, at };
     case 'run.cancelling':
     case 'run.cancelled':
-      return { type, runId, ...pickText(fields, 'by') };
-    case 'run.completed': {
-      const usage = fields['usage'];
-      return { type, runId, ...pickText(fields, 'finishReason'), ...(usage === undefined ? {} : { usage }) };
-    }
+      return { type, runId, ...pickText(fields, 'by'), ...pickUsage(fields) };
+    case 'run.completed':
+      return { type, runId, ...pickText(fields, 'finishReason'), ...pickUsage(fields) };
     case 'run.failed':
-      return { type, runId, error: parseWireError(fields['error'], 'failed') };
+      return { type, runId, error: parseWireError(fields['error'], 'failed'), ...pickUsage(fields) };
     default:
       return undefined;
   }
@@ -165,7 +163,16 @@ function parsePartEvent(
   }
   if (!isCount(part) || !isPartKind(kind)) return undefined;
   if (type === 'part.started') {
-    return { type, runId, part, kind, ...pickText(fields, 'toolCallId'), ...pickText(fields, 'toolName') };
+    const { executor } = fields;
+    const names = { ...pickText(fields, 'toolCallId'), ...pickText(fields, 'toolName') };
+    return {
+      type,
+      runId,
+      part,
+      kind,
+      ...names,
+      ...(executor === 'agent' || executor === 'client' ? { executor } : {}),
+    };
   }
   if (typeof messageId !== 'string' || !isCount(at) || typeof text !== 'string') return undefined;
   return { type, runId, messageId, part, kind, at, text };
@@ -174,6 +181,10 @@ function parsePartEvent(
 function pickText<K extends string>(fields: Fields, key: K): { readonly [P in K]?: string } {
   const value = fields[key];
   return typeof value === 'string' ? ({ [key]: value } as { readonly [P in K]?: string }) : {};
+}
+
+function pickUsage({ usage }: Fields): { readonly usage?: unknown } {
+  return usage === undefined ? {} : { usage };
 }
 
 function isCount(value: unknown): value is number {

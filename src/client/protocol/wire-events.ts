@@ -129,6 +129,8 @@ export type ChatEvent =
       readonly kind: PartKind;
       readonly toolCallId?: string;
       readonly toolName?: string;
+      /** Of a tool call: who executes it. */
+      readonly executor?: 'agent' | 'client';
     }
   | {
       readonly type: 'delta';
@@ -154,14 +156,19 @@ export type ChatEvent =
       readonly part: number;
       readonly at: number;
     }
-  | { readonly type: 'run.cancelling' | 'run.cancelled'; readonly runId: string; readonly by?: string }
+  | {
+      readonly type: 'run.cancelling' | 'run.cancelled';
+      readonly runId: string;
+      readonly by?: string;
+      readonly usage?: unknown;
+    }
   | {
       readonly type: 'run.completed';
       readonly runId: string;
       readonly finishReason?: string;
       readonly usage?: unknown;
     }
-  | { readonly type: 'run.failed'; readonly runId: string; readonly error: WireError }
+  | { readonly type: 'run.failed'; readonly runId: string; readonly error: WireError; readonly usage?: unknown }
   /** Offsets, inclusive, whose events the server has lost. */
   | { readonly type: 'lost'; readonly from: number; readonly to: number };
 

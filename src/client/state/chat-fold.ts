@@ -166,20 +166,20 @@ function foldRunEnd(
   event: EventOf<'run.cancelling' | 'run.cancelled' | 'run.completed' | 'run.failed'>,
 ): ChatState {
   const run: Run = { ...runIn(state, event.runId), ahead: undefined, paused: undefined, startsInSeconds: undefined };
+  const usage = !('usage' in event) || event.usage === undefined ? {} : { usage: event.usage };
   switch (event.type) {
     case 'run.cancelling':
       return putRun(state, { ...run, cancelling: true });
     case 'run.cancelled': {
       const by = event.by === undefined ? {} : { cancelledBy: event.by };
-      return putRun(state, { ...run, state: 'cancelled', cancelling: false, ...by });
+      return putRun(state, { ...run, state: 'cancelled', cancelling: false, ...by, ...usage });
     }
     case 'run.completed': {
       const reason = event.finishReason === undefined ? {} : { finishReason: event.finishReason };
-      const usage = event.usage === undefined ? {} : { usage: event.usage };
       return putRun(state, { ...run, state: 'completed', cancelling: false, ...reason, ...usage });
     }
     case 'run.failed':
-      return putRun(state, { ...run, state: 'failed', cancelling: false, error: event.error });
+      return putRun(state, { ...run, state: 'failed', cancelling: false, error: event.error, ...usage });
   }
 }
 

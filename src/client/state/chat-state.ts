@@ -20,6 +20,8 @@ export interface ToolCallPart {
   readonly text: string;
   readonly toolCallId?: string;
   readonly toolName?: string;
+  /** Who executes the call: the agent, or the client, which sends the result with the next prompt. */
+  readonly executor?: 'agent' | 'client';
   readonly result?: unknown;
   readonly error?: unknown;
 }
@@ -96,6 +98,7 @@ export interface Run {
   readonly error?: WireError;
   /** Of a completed run. */
   readonly finishReason?: string;
+  /** Of a run that has ended, where the provider reported it. */
   readonly usage?: unknown;
   /** Of a cancelled run: the user who stopped it. */
   readonly cancelledBy?: string;

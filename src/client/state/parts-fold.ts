@@ -16,6 +16,7 @@ export function startPart(parts: readonly Part[], event: EventOf<'part.started'>
   const names = {
     ...(event.toolCallId === undefined ? {} : { toolCallId: event.toolCallId }),
     ...(event.toolName === undefined ? {} : { toolName: event.toolName }),
+    ...(event.executor === undefined ? {} : { executor: event.executor }),
   };
   return putPart(parts, { part: event.part, kind: 'tool-call', start: 0, text: '', ...names });
 }

@@ -42,7 +42,7 @@ export function runFigures(
 function rate(terminal: RunTally | RunTerminal, ms: number | undefined): RunFigures {
   if (ms === undefined || ms === 0) return {};
   const perSecond = (count: number): number => Math.round((count * 10_000) / ms) / 10;
-  const tokens = 'type' in terminal && terminal.type === 'run.completed' ? (terminal.usage?.outputTokens ?? 0) : 0;
+  const tokens = terminal.usage?.outputTokens ?? 0;
   return tokens > 0 ? { tokensPerSecond: perSecond(tokens) } : { deltasPerSecond: perSecond(terminal.deltas ?? 0) };
 }
 

@@ -138,6 +138,8 @@ export interface PartStarted {
   readonly kind: PartKind;
   readonly toolCallId?: string;
   readonly toolName?: string;
+  /** Of a tool call: who executes it. Absent in records of version 0.1. */
+  readonly executor?: 'agent' | 'client';
 }
 export interface Delta {
   readonly type: 'delta';
@@ -188,14 +190,14 @@ export interface RunTally {
    *  Absent if it appended none. */
   readonly firstTokenAt?: string;
   readonly deltas?: number;
+  /** Of that attempt. Absent if the provider did not report it. Never estimated. */
+  readonly usage?: RunUsage;
 }
 export interface RunCompleted extends RunTally {
   readonly type: 'run.completed';
   readonly runId: string;
   readonly messageId: string;
   readonly finishReason: string;
-  /** Absent if the provider did not report it. Never estimated. */
-  readonly usage?: RunUsage;
   /** Of the answer's text parts together, in UTF-16 code units. */
   readonly length: number;
 }

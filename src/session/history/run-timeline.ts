@@ -110,14 +110,13 @@ function stateOf(
 }
 
 function endOf(terminal: RunTerminal): Partial<RunTimeline> {
-  const { endedAt, firstTokenAt, deltas } = terminal;
+  const { endedAt, firstTokenAt, deltas, usage } = terminal;
   return {
     endedAt,
     ...(firstTokenAt === undefined ? {} : { firstTokenAt }),
     ...(deltas === undefined ? {} : { deltas }),
-    ...(terminal.type === 'run.completed'
-      ? { finishReason: terminal.finishReason, ...(terminal.usage === undefined ? {} : { usage: terminal.usage }) }
-      : {}),
+    ...(usage === undefined ? {} : { usage }),
+    ...(terminal.type === 'run.completed' ? { finishReason: terminal.finishReason } : {}),
     ...(terminal.type === 'run.failed' ? { error: terminal.error } : {}),
   };
 }

@@ -18,6 +18,7 @@ import {
 export type MessageStatus = 'given' | 'sent' | 'queued' | 'streaming' | 'completed' | 'failed' | 'cancelled';
 
 export interface TranscriptPart extends AnswerPart {
+  readonly executor?: 'agent' | 'client';
   readonly result?: unknown;
   readonly error?: string;
 }
@@ -72,7 +73,7 @@ interface FoldingRun {
   /** The answer from its deltas, until the `run.answer` records replace them. */
   readonly streamed: AnswerBuilder;
   readonly finished: { kind: AnswerPart['kind']; chunks: string[] }[];
-  readonly heads: Map<number, { toolCallId?: string; toolName?: string }>;
+  readonly heads: Map<number, PartHead>;
   readonly results: Map<string, { result?: unknown; error?: string }>;
 }
 
@@ -211,9 +212,11 @@ function foldRun(run: FoldingRun, event: ChatEvent, offset: number): void {
     case 'run.failed':
       run.status = 'failed';
       run.error = event.error;
+      if (event.usage !== undefined) run.usage = event.usage;
       return;
     case 'run.cancelled':
       run.status = 'cancelled';
+      if (event.usage !== undefined) run.usage = event.usage;
       return;
     default:
       run.streamed.apply(event, offset);
@@ -229,9 +232,14 @@ function dropHeads(run: FoldingRun, { part, at }: RunRestarted): void {
   }
 }
 
-function pickHead(event: { toolCallId?: string; toolName?: string }): { toolCallId?: string; toolName?: string } {
-  const { toolCallId, toolName } = event;
-  return { ...(toolCallId === undefined ? {} : { toolCallId }), ...(toolName === undefined ? {} : { toolName }) };
+type PartHead = Pick<TranscriptPart, 'toolCallId' | 'toolName' | 'executor'>;
+
+function pickHead({ toolCallId, toolName, executor }: PartHead): PartHead {
+  return {
+    ...(toolCallId === undefined ? {} : { toolCallId }),
+    ...(toolName === undefined ? {} : { toolName }),
+    ...(executor === undefined ? {} : { executor }),
+  };
 }
 
 function addChunk(run: FoldingRun, { part, kind, text }: RunAnswer): void {

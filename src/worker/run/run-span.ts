@@ -39,9 +39,8 @@ export function noteEnd(span: WorkSpan, run: RunInfo, terminal: RunTerminal): vo
   if (waitedMs !== undefined) span.note({ 'holdline.waited_ms': waitedMs });
   if (firstTokenMs !== undefined) span.note({ 'holdline.first_token_ms': firstTokenMs });
   if (terminal.type === 'run.failed') span.failed(terminal.error.code);
-  if (terminal.type !== 'run.completed') return;
-  const { usage, finishReason } = terminal;
-  span.note({ 'gen_ai.response.finish_reasons': [finishReason] });
+  const { usage } = terminal;
+  if (terminal.type === 'run.completed') span.note({ 'gen_ai.response.finish_reasons': [terminal.finishReason] });
   // No usage from the provider: no usage in the span.
   if (usage !== undefined)
     span.note({ 'gen_ai.usage.input_tokens': usage.inputTokens, 'gen_ai.usage.output_tokens': usage.outputTokens });

@@ -6,7 +6,7 @@ import { isBrokerError } from '../../broker/errors.ts';
 import { findRefusal } from '../../session/agent-limits.ts';
 import { ANSWER_CHARS_MAX, AnswerBuilder } from '../../session/events/answer-builder.ts';
 import { judgeAttempts, type AttemptVerdict } from '../../session/commands/attempts.ts';
-import type { RunError, RunTerminal, RunUsage } from '../../session/events/chat-event.ts';
+import type { RunError, RunTally, RunTerminal, RunUsage } from '../../session/events/chat-event.ts';
 import { findRun } from '../../session/commands/command-state.ts';
 import { isSessionError } from '../../session/errors.ts';
 import { endRun, readRun } from '../../session/commands/run-ending.ts';
@@ -28,7 +28,7 @@ import { BrokenSeamError, Seam } from './seam.ts';
 import { endingOf, STOP_RULES, type StopReason, type StreamEnd, type TerminalKind } from './stop-reason.ts';
 import { watchStopSources, type RunSignals, type StopSourceDeps } from './stop-sources.ts';
 import { takeFence, type FencedRun, type FenceDeps } from './take-fence.ts';
-import { AnswerTooLargeError, TokenWriter } from './token-writer.ts';
+import { AnswerTooLargeError, TokenWriter, type WriterTarget } from './token-writer.ts';
 import { charsOf, usedTokens } from './used-tokens.ts';
 
 /** `agent`: the agent whose queue held the request. */
@@ -148,13 +148,14 @@ class ActiveRun {
     this.#answer = answer;
     this.#meter = new RunMeter(held.now, () => deps.onFirstToken?.());
     const { run, epoch, fence, ref } = held;
-    const target = {
+    const target: WriterTarget = {
       topic: chatTopic(ref),
       epoch,
       fence,
       runId: run.runId,
       answerId: run.answerId,
       charsMax: deps.agent.answerCharsMax ?? ANSWER_CHARS_MAX,
+      executor: deps.agent.provider.executesTools === true ? 'agent' : 'client',
     };
     this.#writer = new TokenWriter(deps.broker, deps.clock, target, answer, this.#abandoned.signal, () =>
       this.#abort({ why: 'refused' }),
@@ -190,7 +191,7 @@ class ActiveRun {
 
   #gone(): RunOutcome {
     const { ref, run } = this.#held;
-    this.#deps.onGone?.({ ref, run, tally: this.#meter.tally() });
+    this.#deps.onGone?.({ ref, run, tally: this.#tally() });
     return 'gone';
   }
 
@@ -214,9 +215,8 @@ class ActiveRun {
         runId,
         messageId,
         finishReason: reason,
-        ...(this.#usage === undefined ? {} : { usage: this.#usage }),
         length: 0,
-        ...this.#meter.tally(),
+        ...this.#tally(),
       };
     } catch (error) {
       if (this.#upstream.signal.aborted) return undefined;
@@ -225,7 +225,7 @@ class ActiveRun {
       if (failure === undefined) throw error;
       if (error instanceof ProviderError) this.#deps.onFailed?.(error);
       if (this.#isRetriable(error)) return 'retriable';
-      return { type: 'run.failed', runId: run.runId, error: failure, ...this.#meter.tally() };
+      return { type: 'run.failed', runId: run.runId, error: failure, ...this.#tally() };
     } finally {
       // Also after a defect of ours: nobody reads the upstream any more, so its connection must close.
       this.#upstream.abort();
@@ -307,11 +307,16 @@ class ActiveRun {
   #terminalOf(kind: TerminalKind, streamed: Streamed): RunTerminal {
     const { runId } = this.#held.run;
     if (kind === 'streamed' && typeof streamed === 'object') return streamed;
-    const tally = this.#meter.tally();
+    const tally = this.#tally();
     if (kind === 'run-too-long') return { type: 'run.failed', runId, error: RUN_TOO_LONG, ...tally };
     if (kind !== 'cancelled' || this.#stop?.why !== 'cancelled') throw new Error(`an attempt cannot end as ${kind}`);
     const { by, reason } = this.#stop;
     return { type: 'run.cancelled', runId, by, ...(reason === undefined ? {} : { reason }), ...tally };
+  }
+
+  #tally(): RunTally {
+    const tally = this.#meter.tally();
+    return this.#usage === undefined ? tally : { ...tally, usage: this.#usage };
   }
 
   #finish(terminal: RunTerminal): Promise<RunOutcome> {

@@ -61,6 +61,8 @@ export interface WriterTarget {
   readonly answerId: string;
   /** UTF-16 code units of the whole answer, including the retained prefix. */
   readonly charsMax: number;
+  /** Who executes the tool calls. */
+  readonly executor: 'agent' | 'client';
 }
 
 export class TokenWriter {
@@ -156,12 +158,12 @@ export class TokenWriter {
   #startToolCall(event: Extract<ProviderEvent, { type: 'tool-call' }>): OpenPart {
     const id = event.id === undefined ? {} : { toolCallId: event.id };
     const name = event.name === undefined ? {} : { toolName: event.name };
-    const part = this.#startPart('tool-call', { ...id, ...name });
+    const part = this.#startPart('tool-call', { ...id, ...name, executor: this.#target.executor });
     this.#calls.set(event.index, part);
     return part;
   }
 
-  #startPart(kind: PartKind, call: Pick<PartStarted, 'toolCallId' | 'toolName'> = {}): OpenPart {
+  #startPart(kind: PartKind, call: Pick<PartStarted, 'toolCallId' | 'toolName' | 'executor'> = {}): OpenPart {
     const part = this.#last === undefined ? 0 : this.#last.part + 1;
     if (part >= ANSWER_PARTS_MAX) throw new AnswerTooLargeError('too many parts');
     if (this.#last !== undefined && this.#last.kind !== 'tool-call') this.#flushHalfCharacter(this.#last);
