@@ -3,7 +3,7 @@
 import { expect, test, vi } from 'vitest';
 import { TOMBSTONE_MS, type BrokerEngine } from '../../../src/broker/broker.ts';
 import { parseTopicPattern } from '../../../src/broker/lite-topic.ts';
-import { append, CHAT, CollectedTail, major, minor, topicName } from '../contract/subject.ts';
+import { append, CHAT, CollectedTail, infoOf, major, minor, topicName } from '../contract/subject.ts';
 import { TestWorker } from '../contract/worker.ts';
 import { eventually, turn } from '../../support/wait-for.ts';
 import { FaultyFiles } from './faulty-files.ts';
@@ -52,6 +52,17 @@ test('a topic has the mode of its TTL, its birth and its hard maximum after a cr
   );
   expect(lives[1]).toEqual(lives[0]);
   expect(lives[0]?.map(([mode]) => mode)).toEqual(['absolute', 'reader']);
+});
+
+test('the TTL of a topic counts from its last write after a crash, also if that write names no TTL', async () => {
+  const { broker, folder, clock } = await openLog();
+  await append(broker, CHAT, minor('a'), { ttlMs: HOUR });
+  await clock.advance(MINUTE);
+  await append(broker, CHAT, minor('b'));
+  const before = await infoOf(broker, CHAT);
+  const { broker: again } = await openLog({ folder: await crashCopy(folder), clock });
+  expect(await infoOf(again, CHAT)).toMatchObject({ ttlMs: HOUR, expiresAt: before.expiresAt });
+  expect(before.expiresAt).toBe(clock.now() + HOUR);
 });
 
 test('a start with a clock that is 40 days ahead ends no chat, and follows the clock once it is right', async () => {
