@@ -115,6 +115,12 @@ export class StreamLog {
     return readChunk(this.#deps.broker, stream, count);
   }
 
+  /** The append behind a token. Undefined: there is none. @throws BrokerError */
+  async readAppend(stream: LoadedStream, count: number): Promise<Buffer | undefined> {
+    const chunk = await this.read(stream, count);
+    return typeof chunk === 'string' ? undefined : chunk.appends[0];
+  }
+
   /** What follows a token, and then what is appended. */
   tail({ topic, epoch }: LoadedStream, count: number, signal: StopSignal): Tail {
     return this.#deps.broker.tail(topic, { epoch, offset: count + 1 }, { signal });

@@ -93,7 +93,7 @@ export async function readChunk(
   return { appends: gatherer.take(), next: gatherer.next };
 }
 
-function firstOffset(item: LogItem): number {
+export function firstOffset(item: LogItem): number {
   return item.kind === 'record' ? item.offset : item.from;
 }
 

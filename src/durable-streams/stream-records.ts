@@ -55,7 +55,7 @@ interface RecordHeader {
   readonly c?: 1;
   /** The record has no data: it closes the stream. */
   readonly e?: 1;
-  readonly s?: StreamState;
+  readonly s?: StreamState | undefined;
   /** In the first record only. */
   readonly config?: StreamConfig;
   /** A fork is being copied, and is not visible yet. */
@@ -74,13 +74,13 @@ export interface StreamRecord {
 
 const NO_STATE: StreamState = {};
 
-export function encodeConfig(config: StreamConfig, state: StreamState, isCopying = false): NewRecord {
-  return record({ ...stateField(state), ...(isCopying ? { copying: 1 } : {}), config }, '');
+export function encodeConfig(config: StreamConfig, state: StreamState): NewRecord {
+  return record({ ...stateField(state), config }, '');
 }
 
 /** One append. Without data it only closes the stream. */
-export function encodeAppend(data: Buffer, state: StreamState, isCopying = false): NewRecord[] {
-  const last = { ...stateField(state), ...(isCopying ? ({ copying: 1 } as const) : {}) };
+export function encodeAppend(data: Buffer, state: StreamState): NewRecord[] {
+  const last = stateField(state);
   if (data.length === 0) return [record({ e: 1, ...last }, '')];
   const records: NewRecord[] = [];
   for (let from = 0; from < data.length;) {
@@ -111,6 +111,21 @@ export function decodeRecord(text: string): StreamRecord {
     state: header.s ?? NO_STATE,
     config: header.config,
   };
+}
+
+/** A record of a source as its fork has it: the same data, and no state. */
+export function copyRecord(text: string): NewRecord {
+  const end = text.indexOf('\n');
+  if (end <= 0) return { major: true, data: text };
+  const header = JSON.parse(text.slice(0, end)) as RecordHeader;
+  return record({ ...header, s: undefined }, text.slice(end + 1));
+}
+
+/** The record as the newest one of a fork that is not complete yet. */
+export function markCopying({ data }: NewRecord): NewRecord {
+  const end = data.indexOf('\n');
+  const header = (end <= 0 ? {} : JSON.parse(data.slice(0, end))) as RecordHeader;
+  return record({ ...header, copying: 1 }, data.slice(end + 1));
 }
 
 function record(header: RecordHeader, data: string): NewRecord {

@@ -5,6 +5,7 @@ import type { BrokerEngine } from '../broker/broker.ts';
 import { isBrokerError, isRetryable } from '../broker/errors.ts';
 import type { Clock } from '../base/clock.ts';
 import type { CommandLog, QuotaOf } from '../session/commands/command-log.ts';
+import { StreamForks } from '../durable-streams/stream-forks.ts';
 import { StreamLog } from '../durable-streams/stream-log.ts';
 import { AttachmentSweep } from '../session/attachments/attachment-sweep.ts';
 import { Attachments } from '../session/attachments/attachments.ts';
@@ -12,7 +13,7 @@ import { Cursors } from '../session/stores/cursors.ts';
 import { Branches } from '../session/branches.ts';
 import { Runs } from '../session/runs.ts';
 import { Sessions } from '../session/sessions.ts';
-import { chatTopic, sessionOf } from '../session/topic-names.ts';
+import { chatTopic, sessionOf, streamForksTopic } from '../session/topic-names.ts';
 import { Pauses } from '../session/stores/pauses.ts';
 import { TenantLimit } from '../session/stores/tenant-limit.ts';
 import { UserLimits } from '../session/stores/user-limits.ts';
@@ -110,7 +111,7 @@ export function buildParts(deps: PartsDeps) {
     commands: new ChatCommands({ ...chats, config, reads, runs, branches, log, cancelWatch, readiness, clock }),
     streams,
     runWaits: new RunWaits({ admission, connections, streams, tokens: auth.tokens, clock }),
-    streamLog: new StreamLog({ broker, clock, quotaOf: (stream) => deps.quotaOf?.(chatTopic(sessionOf(stream))) }),
+    ...buildStreams(deps),
     onDefect,
     cutConnections: (): void => {
       readiness.startDraining();
@@ -125,6 +126,12 @@ export function buildParts(deps: PartsDeps) {
       metrics.close();
     },
   };
+}
+
+/** Durable streams. They count for the quota of their tenant's chats. */
+function buildStreams({ broker, clock, quotaOf }: PartsDeps) {
+  const streamLog = new StreamLog({ broker, clock, quotaOf: (stream) => quotaOf?.(chatTopic(sessionOf(stream))) });
+  return { streamLog, streamForks: new StreamForks({ broker, clock, streamLog, registerOf: streamForksTopic }) };
 }
 
 /** The session layer. Sessions, runs and branches share the limits of users and tenants. */

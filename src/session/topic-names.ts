@@ -69,6 +69,12 @@ export function streamTopic({ tenant, user }: Principal, name: string): LiteTopi
   return parseLiteTopicName(`ds/${scoped(tenant, `${userDigest(user)}${SEPARATOR}${digest}`)}`);
 }
 
+/** The register of a durable stream's forks. It outlives the stream: a removed stream keeps its name while it has
+ *  forks. */
+export function streamForksTopic(stream: LiteTopicName): LiteTopicName {
+  return parseLiteTopicName(`ds-forks/${stream.slice(stream.lastIndexOf('/') + 1)}`);
+}
+
 /** Requests to one agent: of every session of users, or of all asks at one depth. */
 export function requestPattern(agent: string, depth: number): TopicPattern {
   return parseTopicPattern(`${requestParent(agent, depth)}/*`);

@@ -1,5 +1,6 @@
 // GET and HEAD of a durable stream: catch-up, long poll, and event stream.
 import type { FastifyReply } from 'fastify';
+import type { StreamForks } from '../../../durable-streams/stream-forks.ts';
 import { resolveOffset } from '../../../durable-streams/stream-reads.ts';
 import type { LoadedStream } from '../../../durable-streams/stream-records.ts';
 import type { PageReads } from '../../http/page-reads.ts';
@@ -11,11 +12,12 @@ import { bodyOf } from './stream-frames.ts';
 import { StreamRefusal } from './stream-refusals.ts';
 import { positionHeaders, streamHeaders } from './stream-replies.ts';
 import { readQuery, type ReadQuery } from './stream-requests.ts';
-import { topicOf, type StreamRequest } from './stream-of-request.ts';
+import { missing, topicOf, type StreamRequest } from './stream-of-request.ts';
 
 export interface ReadRoutesDeps extends LiveReadsDeps {
   readonly readiness: Readiness;
   readonly reads: PageReads;
+  readonly streamForks: StreamForks;
 }
 
 /** What lies before the end of a stream never changes; a reader at its end asks again whether there is more. */
@@ -35,8 +37,10 @@ export class ReadRoutes {
 
   /** A look at a stream is no read: its time to live does not slide. */
   readonly head = async (request: StreamRequest, reply: FastifyReply): Promise<FastifyReply> => {
-    const stream = await this.#deps.streamLog.load(topicOf(request).topic);
-    if (stream === undefined) throw new StreamRefusal('no-such-stream');
+    const { streamLog, streamForks } = this.#deps;
+    const { topic } = topicOf(request);
+    const stream = await streamLog.load(topic);
+    if (stream === undefined) throw await missing(streamForks, topic);
     const { ttl, expiresAt } = stream.config;
     return reply
       .headers({
@@ -55,8 +59,9 @@ export class ReadRoutes {
       reply.header('connection', 'close');
     }
     if (query.live !== undefined) this.#deps.readiness.mustNotDrain();
-    const stream = await this.#deps.streamLog.loadToRead(topicOf(request).topic);
-    if (stream === undefined) throw new StreamRefusal('no-such-stream');
+    const { topic } = topicOf(request);
+    const stream = await this.#deps.streamLog.loadToRead(topic);
+    if (stream === undefined) throw await missing(this.#deps.streamForks, topic);
     const count = countOf(stream, query);
     const start = { stream, count, cursor: query.cursor };
     if (isEventStream) {
@@ -72,7 +77,7 @@ export class ReadRoutes {
   /** The stream after a change. @throws StreamRefusal no-such-stream, offset-gone */
   async #again({ topic, epoch }: LoadedStream): Promise<LoadedStream> {
     const stream = await this.#deps.streamLog.load(topic);
-    if (stream === undefined) throw new StreamRefusal('no-such-stream');
+    if (stream === undefined) throw await missing(this.#deps.streamForks, topic);
     if (stream.epoch !== epoch) throw new StreamRefusal('offset-gone');
     return stream;
   }

@@ -20,6 +20,11 @@ const REFUSALS = {
   'type-mismatch': { status: 409, message: 'the stream has another content type' },
   'seq-order': { status: 409, message: 'Stream-Seq must rise' },
   'producer-gap': { status: 409, message: 'requests of this producer are missing before this one' },
+  'name-kept': { status: 409, message: 'the stream was removed and keeps its name while forks of it live' },
+  'source-removed': { status: 409, message: 'the source was removed' },
+  'stream-removed': { status: 410, message: 'the stream was removed; forks of it live' },
+  'fork-too-large': { status: 413, message: 'a fork copies at most 65536 records and 64 MiB' },
+  'too-many-forks': { status: 429, message: 'the source has as many forks as it may have: remove one' },
   'offset-gone': { status: 410, message: 'the offset is of a stream that had this name before' },
 } as const satisfies Record<string, { readonly status: number; readonly message: string }>;
 

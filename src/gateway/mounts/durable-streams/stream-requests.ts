@@ -25,6 +25,41 @@ export function streamName(name: string): string {
   return name;
 }
 
+/** Of which stream a fork is made, and where. */
+export interface ForkHeaders {
+  /** The name of the source. */
+  readonly source: string;
+  /** The token as the request has it; undefined: the end of the source. */
+  readonly offset: string | undefined;
+  readonly subOffset: number;
+}
+
+/** The name of the source is given as the path of its URL, with or without the path of the mount. */
+const SOURCE = /^(?:\/ds)?\/v1\/stream\/(.+)$/;
+const OFFSET_CHARS_MAX = 64;
+
+/** Undefined: the request makes no fork. @throws StreamRefusal invalid-header */
+export function readFork(headers: IncomingHttpHeaders): ForkHeaders | undefined {
+  const source = readText(headers, 'stream-forked-from', 3 * NAME_CHARS_MAX);
+  const offset = readText(headers, 'stream-fork-offset', OFFSET_CHARS_MAX);
+  const subOffset = readWhole(headers, 'stream-fork-sub-offset');
+  if (source === undefined) {
+    if (offset === undefined && subOffset === undefined) return undefined;
+    throw invalid('stream-forked-from', 'a fork needs Stream-Forked-From');
+  }
+  const [, path] = SOURCE.exec(source) ?? [];
+  if (path === undefined) throw invalid('stream-forked-from', 'Stream-Forked-From is the path of a stream');
+  return { source: streamName(decodePath(path)), offset, subOffset: subOffset ?? 0 };
+}
+
+function decodePath(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    throw invalid('stream-forked-from');
+  }
+}
+
 /** What a PUT asks for. */
 export interface CreateHeaders {
   /** Undefined: the request names none. */
@@ -36,8 +71,6 @@ export interface CreateHeaders {
 
 /** @throws StreamRefusal invalid-header */
 export function readCreate(headers: IncomingHttpHeaders): CreateHeaders {
-  const fork = Object.keys(headers).find((name) => name.startsWith('stream-fork'));
-  if (fork !== undefined) throw invalid(fork, 'forks are not served');
   const ttl = readWhole(headers, 'stream-ttl');
   const expiresAt = readTimestamp(headers, 'stream-expires-at');
   if (ttl !== undefined && expiresAt !== undefined)

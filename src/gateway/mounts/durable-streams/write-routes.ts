@@ -1,7 +1,8 @@
 // PUT, POST and DELETE of a durable stream.
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { OneByOne } from '../../../base/one-by-one.ts';
-import { BrokerError } from '../../../broker/errors.ts';
+import { BrokerError, isBrokerError } from '../../../broker/errors.ts';
+import type { LiteTopicName } from '../../../broker/lite-topic.ts';
 import { splitMessages } from '../../../durable-streams/json-messages.ts';
 import type { StreamLog, StreamDecision } from '../../../durable-streams/stream-log.ts';
 import type { LoadedStream } from '../../../durable-streams/stream-records.ts';
@@ -23,14 +24,14 @@ import type { Readiness } from '../../readiness.ts';
 import { WIRE_JSON_VALUES_MAX } from '../mount.ts';
 import { positionHeaders, streamHeaders } from './stream-replies.ts';
 import { StreamRefusal } from './stream-refusals.ts';
-import { readAppend, readCreate, typeOrDefault, type CreateHeaders } from './stream-requests.ts';
-import { topicOf, type StreamRequest } from './stream-of-request.ts';
+import { readAppend, readCreate, readFork, typeOrDefault, type CreateHeaders } from './stream-requests.ts';
+import { missing, topicOf, type StreamRequest } from './stream-of-request.ts';
+import { createFork, isForkAsWanted, type ForkDeps } from './fork-creation.ts';
 
-export interface WriteRoutesDeps {
+export interface WriteRoutesDeps extends ForkDeps {
   readonly config: Pick<GatewayConfig, 'publicUrl'>;
   readonly readiness: Readiness;
   readonly parseBudget: ParseBudget;
-  readonly streamLog: StreamLog;
 }
 
 /** Tries of one PUT. Each of them found a stream that was removed meanwhile, or one that is being made. */
@@ -48,25 +49,16 @@ export class WriteRoutes {
 
   readonly create = async (request: StreamRequest, reply: FastifyReply): Promise<FastifyReply> => {
     this.#mayWrite(request);
-    const { topic, name } = topicOf(request);
-    const wanted = readCreate(request.headers);
-    const type = typeOrDefault(wanted.type);
-    const data = await this.#dataOf(request, type);
-    const { ttl, expiresAt, closes } = wanted;
-    const config = {
-      name,
-      type,
-      ...(ttl === undefined ? {} : { ttl }),
-      ...(expiresAt === undefined ? {} : { expiresAt }),
-    };
-    const { streamLog } = this.#deps;
+    const { streamLog, streamForks } = this.#deps;
+    const creation = this.#creationOf(request);
     for (let attempt = 1; attempt <= CREATE_ATTEMPTS_MAX; attempt += 1) {
-      const existing = await streamLog.load(topic);
+      const existing = await streamLog.load(creation.topic);
       if (existing !== undefined) {
-        if (!isAsWanted(existing, { ...wanted, type })) throw new StreamRefusal('stream-exists');
+        if (!creation.isAsWanted(existing)) throw new StreamRefusal('stream-exists');
         return reply.code(200).headers(streamHeaders(existing)).send();
       }
-      const made = await streamLog.create(topic, config, closes ? { closed: true } : {}, data);
+      if (await streamForks.isKept(creation.topic)) throw new StreamRefusal('name-kept');
+      const made = await creation.make();
       if (made !== undefined)
         return reply
           .code(201)
@@ -75,6 +67,30 @@ export class WriteRoutes {
     }
     throw new BrokerError('overloaded', 'the stream is being made or removed');
   };
+
+  #creationOf(request: StreamRequest): Creation {
+    const { topic, name } = topicOf(request);
+    const wanted = readCreate(request.headers);
+    const fork = readFork(request.headers);
+    const dataOf = (type: string): Promise<Buffer> => this.#dataOf(request, type);
+    if (fork !== undefined) {
+      const creation = { topic, name, source: topicOf(request, fork.source).topic, fork, wanted, dataOf };
+      return {
+        topic,
+        isAsWanted: (existing) => isForkAsWanted(existing, creation),
+        make: () => createFork(this.#deps, creation),
+      };
+    }
+    const { ttl, expiresAt, closes } = wanted;
+    const type = typeOrDefault(wanted.type);
+    const life = { ...(ttl === undefined ? {} : { ttl }), ...(expiresAt === undefined ? {} : { expiresAt }) };
+    return {
+      topic,
+      isAsWanted: (existing) => isAsWanted(existing, { ...wanted, type }),
+      make: async () =>
+        this.#deps.streamLog.create(topic, { name, type, ...life }, closes ? { closed: true } : {}, await dataOf(type)),
+    };
+  }
 
   readonly append = async (request: StreamRequest, reply: FastifyReply): Promise<FastifyReply> => {
     this.#mayWrite(request);
@@ -87,7 +103,7 @@ export class WriteRoutes {
     if (hasBody && data.length === 0) throw new StreamRefusal('empty-array');
     const asked: AppendRequest = { ...headers, hasData: hasBody };
     const done = await this.#deps.streamLog.change(topic, (stream) => decide(stream, asked, data));
-    if (done === undefined) throw new StreamRefusal('no-such-stream');
+    if (done === undefined) throw await missing(this.#deps.streamForks, topic);
     const { stream, producer, isNew } = done;
     // The protocol says 200 to a producer for what is new, and 204 for what it had sent before.
     const status = producer !== undefined && isNew && hasBody ? 200 : 204;
@@ -100,7 +116,11 @@ export class WriteRoutes {
   readonly remove = async (request: StreamRequest, reply: FastifyReply): Promise<FastifyReply> => {
     this.#mayWrite(request);
     const { topic } = topicOf(request);
-    if (!(await this.#deps.streamLog.remove(topic))) throw new StreamRefusal('no-such-stream');
+    const { streamLog, streamForks } = this.#deps;
+    const stream = await loadDamaged(streamLog, topic);
+    if (stream === undefined) throw await missing(streamForks, topic);
+    // Whose state is lost can still be removed.
+    await (stream === 'damaged' ? streamLog.remove(topic) : streamForks.remove(stream));
     return reply.code(204).send();
   };
 
@@ -123,6 +143,23 @@ export class WriteRoutes {
 
   #urlOf({ protocol, host, url }: FastifyRequest): string {
     return `${this.#deps.config.publicUrl ?? `${protocol}://${host}`}${url.split('?')[0] ?? ''}`;
+  }
+}
+
+/** A PUT, of a stream or of a fork. */
+interface Creation {
+  readonly topic: LiteTopicName;
+  readonly isAsWanted: (existing: LoadedStream) => boolean;
+  /** Undefined: the name was taken meanwhile. */
+  readonly make: () => Promise<LoadedStream | undefined>;
+}
+
+async function loadDamaged(streamLog: StreamLog, topic: LiteTopicName): Promise<LoadedStream | 'damaged' | undefined> {
+  try {
+    return await streamLog.load(topic);
+  } catch (error) {
+    if (isBrokerError(error, 'corrupt')) return 'damaged';
+    throw error;
   }
 }
 
