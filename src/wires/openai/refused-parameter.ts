@@ -42,9 +42,9 @@ export function requiredText(fields: Fields, name: string, param = name): string
   return value;
 }
 
-export function optionalFlag(fields: Fields, name: string): boolean | undefined {
+export function optionalFlag(fields: Fields, name: string, param = name): boolean | undefined {
   const value = given(fields, name);
-  if (value !== undefined && typeof value !== 'boolean') throw invalid(name, 'true or false');
+  if (value !== undefined && typeof value !== 'boolean') throw invalid(param, 'true or false');
   return value;
 }
 

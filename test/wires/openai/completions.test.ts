@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import type { FakeRun } from '../../support/gateway-fake-run.ts';
 import type { HarnessOptions } from '../../support/gateway-harness.ts';
 import { turn } from '../../support/wait-for.ts';
-import { failureOf, startOpenai, takeRun } from './stock-client.ts';
+import { failureOf, startOpenai, startWorker, takeRun } from './stock-client.ts';
 
 const HI = { model: 'default', messages: [{ role: 'user' as const, content: 'hi' }] };
 const IN_CHAT = { headers: { 'x-session-id': 's' } };
@@ -239,6 +239,52 @@ describe('POST /openai/v1/chat/completions, not streamed', () => {
   });
 });
 
+describe('a model', () => {
+  const tool = { name: 'look', parameters: { type: 'object' } };
+  const call = { id: 'c1', type: 'function' as const, function: { name: 'look', arguments: '{}' } };
+  const messages: OpenAI.ChatCompletionMessageParam[] = [
+    { role: 'system', content: 'be brief' },
+    { role: 'user', content: 'what is there?' },
+    { role: 'assistant', content: null, tool_calls: [call] },
+    { role: 'tool', tool_call_id: 'c1', content: 'a chair' },
+  ];
+
+  it('receives the whole conversation of a request without a chat, and its options', async () => {
+    const { h, completions } = await startChat();
+    const model = startWorker(h);
+    const asked = { model: 'default', messages, tools: [{ type: 'function' as const, function: tool }] };
+    const answer = completions.create({ ...asked, temperature: 0.5, max_completion_tokens: 10, stop: 'x' });
+    const request = await model.call(0);
+    request.say('a chair.').finish();
+    expect((await answer).choices[0]?.message.content).toBe('a chair.');
+    expect(request.request.messages).toMatchObject([
+      { role: 'system', content: 'be brief' },
+      { role: 'user', content: 'what is there?' },
+      { role: 'assistant', toolCalls: [{ toolCallId: 'c1', toolName: 'look', arguments: '{}' }] },
+      { role: 'tool', toolCallId: 'c1', content: 'a chair' },
+    ]);
+    const options = { tools: [tool], temperature: 0.5, maxOutputTokens: 10, stop: 'x' };
+    expect(request.request.options).toEqual(options);
+  });
+
+  it('receives the results of calls of a chat', async () => {
+    const { h, completions } = await startChat();
+    const model = startWorker(h);
+    const first = completions.create({ model: 'default', messages: messages.slice(0, 2) }, IN_CHAT);
+    const one = await model.call(0);
+    one.say(
+      { type: 'tool-call', index: 0, id: 'c1', name: 'look', argumentsText: '{}' },
+      { type: 'finish', reason: 'tool-calls' },
+    );
+    expect((await first).choices[0]).toMatchObject({ finish_reason: 'tool_calls', message: { tool_calls: [call] } });
+    const second = completions.create({ model: 'default', messages }, IN_CHAT);
+    const two = await model.call(1);
+    two.say('a chair.').finish();
+    await second;
+    expect(two.request.messages.map(({ role }) => role)).toEqual(['user', 'assistant', 'tool']);
+  });
+});
+
 describe('GET /openai/v1/chat/completions/{id}', () => {
   it('says that the run has not ended', async () => {
     const { completions, stream } = await startChat();
@@ -277,7 +323,15 @@ describe('a request for a completion', () => {
     ['model', { model: '' }],
     ['stream', { stream: 'yes' }],
     ['messages', { messages: [] }],
-    ['messages[0].role', { messages: [{ role: 'assistant', content: 'hi' }] }],
+    ['messages', { messages: [{ role: 'assistant', content: 'hi' }] }],
+    ['messages[0].role', { messages: [{ role: 'robot', content: 'hi' }] }],
+    ['messages[0].tool_call_id', { messages: [{ role: 'tool', content: 'hi' }] }],
+    ['tools[0].type', { tools: [{ type: 'custom', custom: { name: 'f' } }] }],
+    ['tool_choice', { tool_choice: 'always' }],
+    ['temperature', { temperature: 3 }],
+    ['max_tokens', { max_tokens: 0 }],
+    ['stop[1]', { stop: ['a', 1] }],
+    ['response_format.type', { response_format: { type: 'grammar' } }],
     ['messages[0].content', { messages: [{ role: 'user', content: '' }] }],
     ['messages[0].content[0].type', { messages: [{ role: 'user', content: [{ type: 'video', video: {} }] }] }],
     [
@@ -313,11 +367,11 @@ describe('a request for a completion', () => {
     expect(await send({ user: 'x'.repeat(10_000) })).toMatchObject({ status: 413, code: 'too-large' });
   });
 
-  it('is refused without a chat when it has several messages', async () => {
-    const { client } = await startChat();
-    const messages = [{ role: 'system' as const, content: 'be brief' }, ...HI.messages];
-    const failed = await failureOf(client().chat.completions.create({ ...HI, messages }));
-    expect(failed).toMatchObject({ status: 400, param: 'messages' });
+  it('is refused for an option that the agent does not take', async () => {
+    const agents = new Map([['default', { model: 'm', allow: ['temperature' as const] }]]);
+    const { completions } = await startChat({ config: { agents } });
+    const failed = await failureOf(completions.create({ ...HI, temperature: 1, max_completion_tokens: 10 }, IN_CHAT));
+    expect(failed).toMatchObject({ status: 400, code: 'option-refused', param: 'max_output_tokens' });
   });
 
   it('makes no chat of its own with a token for given sessions', async () => {

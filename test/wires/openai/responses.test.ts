@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { FakeRun } from '../../support/gateway-fake-run.ts';
 import type { HarnessOptions } from '../../support/gateway-harness.ts';
 import { turn } from '../../support/wait-for.ts';
-import { failureOf, startOpenai, takeRun } from './stock-client.ts';
+import { failureOf, startOpenai, startWorker, takeRun } from './stock-client.ts';
 
 const HI = { model: 'default', input: 'hi', conversation: 's' };
 
@@ -153,6 +153,42 @@ describe('POST /openai/v1/responses', () => {
   });
 });
 
+describe('a model', () => {
+  it('receives the input items before the prompt, and the options', async () => {
+    const { h, responses } = await startChat();
+    const model = startWorker(h);
+    const schema = { type: 'object', properties: {} };
+    const answer = responses.create({
+      model: 'default',
+      instructions: 'be brief',
+      input: [
+        { role: 'user', content: 'what is there?' },
+        { type: 'function_call', call_id: 'c1', name: 'look', arguments: '{}' },
+        { type: 'function_call_output', call_id: 'c1', output: 'a chair' },
+      ],
+      tools: [{ type: 'function', name: 'look', parameters: schema, strict: true }],
+      text: { format: { type: 'json_schema', name: 'thing', schema } },
+      reasoning: { effort: 'low' },
+      max_output_tokens: 10,
+    });
+    const request = await model.call(0);
+    request.say('a chair.').finish();
+    expect((await answer).output_text).toBe('a chair.');
+    expect(request.request.messages).toMatchObject([
+      { role: 'system', content: 'be brief' },
+      { role: 'user', content: 'what is there?' },
+      { role: 'assistant', toolCalls: [{ toolCallId: 'c1', toolName: 'look', arguments: '{}' }] },
+      { role: 'tool', toolCallId: 'c1', content: 'a chair' },
+    ]);
+    expect(request.request.options).toMatchObject({
+      tools: [{ name: 'look', parameters: schema, strict: true }],
+      responseFormat: { type: 'json_schema', json_schema: { name: 'thing', schema } },
+      reasoningEffort: 'low',
+      maxOutputTokens: 10,
+    });
+  });
+});
+
 describe('GET /openai/v1/responses/{id}?stream=true', () => {
   it('gives exactly the rest behind every number, live and later', async () => {
     const { responses, stream } = await startChat();
@@ -196,7 +232,8 @@ describe('GET /openai/v1/responses/{id}?stream=true', () => {
     await sayAll(run, turn);
     await run.complete();
     const seen = await live;
-    for (const [place, { sequence_number: starting_after }] of seen.entries()) {
+    for (let place = 0; place < seen.length; place += 2) {
+      const starting_after = seen[place]?.sequence_number ?? 0;
       const again = responses.stream({ response_id: id, starting_after });
       let text = textOf(seen.slice(0, place + 1));
       again.on('response.output_text.delta', ({ delta }) => (text += delta));
@@ -341,16 +378,21 @@ describe('a response', () => {
     [
       'input',
       {
+        conversation: null,
+        previous_response_id: 'resp_a.s',
         input: [
           { role: 'user', content: 'a' },
           { role: 'user', content: 'b' },
         ],
       },
     ],
-    ['input[0].role', { input: [{ role: 'assistant', content: 'a' }] }],
+    ['input', { input: [{ role: 'assistant', content: 'a' }] }],
+    ['input[0].role', { input: [{ role: 'robot', content: 'a' }] }],
+    ['text.format.type', { text: { format: { type: 'grammar' } } }],
+    ['max_output_tokens', { max_output_tokens: 0.5 }],
     ['input[0].type', { input: [{ type: 'item_reference', id: 'x' }] }],
     ['input[0].content[0].file_id', { input: [{ role: 'user', content: [{ type: 'input_file', file_id: 'f' }] }] }],
-    ['tools', { tools: [{ type: 'web_search' }] }],
+    ['tools[0].type', { tools: [{ type: 'web_search' }] }],
     ['prompt', { prompt: { id: 'p' } }],
     ['truncation', { truncation: 'auto' }],
     ['background', { background: true, store: false }],

@@ -1,5 +1,7 @@
 // The stock `openai` client against a gateway on a loopback port.
 import OpenAI, { type ClientOptions } from 'openai';
+import { onTestFinished } from 'vitest';
+import { ChatRig, type PlayedModel } from '../../support/chat-rig.ts';
 import { FakeRun } from '../../support/gateway-fake-run.ts';
 import { turn } from '../../support/wait-for.ts';
 import { startHarness, type Harness, type HarnessOptions } from '../../support/gateway-harness.ts';
@@ -48,4 +50,15 @@ export async function failureOf(request: PromiseLike<unknown>): Promise<unknown>
     return error;
   }
   throw new Error('the request did not fail');
+}
+
+/** Starts a worker for the gateway's chats, whose model the test controls. */
+export function startWorker({ broker, clock }: Harness): PlayedModel {
+  const rig = new ChatRig({ broker, clock });
+  const worker = rig.startWorker();
+  onTestFinished(async () => {
+    await worker.close();
+    rig.hub.close();
+  });
+  return rig.model;
 }

@@ -11,7 +11,7 @@ import { parseCompletionId } from '../../../wires/openai/ids.ts';
 import { identityOf, type HttpApp } from '../../http/http-app.ts';
 import { openStream, type StreamRoutesDeps } from '../../routes/open-stream.ts';
 import { Prompts, type PromptsDeps, type ReadyPrompt } from './prompts.ts';
-import { mustFind, mustRead, refusal, sendError, SHOULD_RETRY } from './refusals.ts';
+import { mustFind, mustRead, sendError, SHOULD_RETRY } from './refusals.ts';
 import { RunAnswers, runHeaders, type RunAnswersDeps } from './run-answers.ts';
 
 export type CompletionsRoutesDeps = StreamRoutesDeps & RunAnswersDeps & PromptsDeps;
@@ -27,14 +27,16 @@ export function completionsRoutes(app: HttpApp, deps: CompletionsRoutesDeps): vo
 
   app.post(URL, async (request, reply) => {
     const asked = mustRead(() => readCompletionRequest(request.body));
+    const { model, conversation, options } = asked;
     const sessionId = sessionIdOf(request);
-    if (sessionId === undefined && asked.earlier > 0)
-      throw refusal(
-        'messages',
-        'several messages need the header `x-session-id`: the chat that it names has the earlier',
-      );
-    const { model, prompt: content } = asked;
-    const prompt = prompts.prepare(request, identityOf(request), { model, content, sessionId, ownChat: OWN_CHAT });
+    const prompt = prompts.prepare(request, identityOf(request), {
+      model,
+      // The log has the messages before the prompt.
+      conversation: sessionId === undefined ? conversation : { ...conversation, history: [] },
+      options,
+      sessionId,
+      ownChat: OWN_CHAT,
+    });
     if (asked.isStreamed) return stream(deps, request, reply, prompt, asked);
     const run = await answers.send(request, reply, prompt);
     return sendCompletion(reply, await answers.readAtEnd(request, run), run.sessionId);

@@ -1,10 +1,11 @@
 // The prompt of a request: its agent, its chat, and the key by which a repeated request is the same prompt.
 import { createHash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
+import { Compile } from 'typebox/compile';
 import { traceOfRequest } from '../../../base/tracing.ts';
 import { isSessionId } from '../../../session/session-ref.ts';
-import type { NewSession, Sessions } from '../../../session/sessions.ts';
-import type { PromptContent } from '../../../wires/openai/prompt-content.ts';
+import type { Sessions } from '../../../session/sessions.ts';
+import type { AskedConversation, AskedOptions } from '../../../wires/openai/asked-prompt.ts';
 import { resolveModel } from '../../../wires/openai/models.ts';
 import type { RunInSession } from '../../../wires/openai/ids.ts';
 import { requireWrite, type Identity } from '../../auth/identity.ts';
@@ -12,9 +13,12 @@ import type { ChatCommands } from '../../chat-commands.ts';
 import type { GatewayConfig } from '../../gateway-config.ts';
 import { GatewayError } from '../../gateway-error.ts';
 import { freshId } from '../../http/new-session.ts';
+import { promptSchema, type PromptBody } from '../../http/wire-schemas.ts';
 import type { SessionIds } from '../../http/session-ids.ts';
 import type { Readiness } from '../../readiness.ts';
 import { refusal } from './refusals.ts';
+
+const checkBody = Compile(promptSchema);
 
 export interface PromptsDeps {
   readonly config: Pick<GatewayConfig, 'agents' | 'defaultAgent' | 'sessionIds'>;
@@ -28,13 +32,14 @@ export interface PromptsDeps {
 export interface AskedPrompt {
   /** As the request names it. */
   readonly model: string;
-  readonly content: PromptContent;
+  readonly conversation: AskedConversation;
+  readonly options: AskedOptions;
   /** Undefined: the request makes a chat of its own. */
   readonly sessionId: string | undefined;
   /** The run that the prompt follows; undefined: the shown branch. */
   readonly after?: string | undefined;
   /** What the chat of its own is. */
-  readonly ownChat: NewSession;
+  readonly ownChat: Pick<PromptBody, 'ttlMs' | 'isListed'>;
 }
 
 export interface ReadyPrompt {
@@ -59,13 +64,17 @@ export class Prompts {
       throw refusal('x-session-id', 'the id of a session has 1 to 128 letters, digits, `_` and `-`');
     const key = keyOf(request, identity);
     const sessionId = asked.sessionId ?? freshId(identity, () => key ?? this.#deps.newId());
-    const body = {
-      content: asked.content,
+    const body: PromptBody = {
+      ...asked.conversation.prompt,
+      ...(asked.conversation.history.length === 0 ? {} : { history: asked.conversation.history }),
+      ...(Object.keys(asked.options).length === 0 ? {} : { options: asked.options }),
       ...named,
       ...(key === undefined ? {} : { messageId: key }),
       ...(asked.after === undefined ? {} : { after: asked.after }),
       ...(asked.sessionId === undefined ? asked.ownChat : {}),
     };
+    // What the native protocol bounds, as the number of tools, is bounded here as well.
+    if (!checkBody.Check(body)) throw new GatewayError('invalid-request');
     const trace = traceOfRequest(request.headers['traceparent']);
     return {
       sessionId,
@@ -78,7 +87,7 @@ export class Prompts {
   }
 
   /** Where only a token that names an id makes a session of it, the session of an id of this server is made first. */
-  async #claim(identity: Identity, sessionId: string, ownChat: NewSession): Promise<void> {
+  async #claim(identity: Identity, sessionId: string, ownChat: AskedPrompt['ownChat']): Promise<void> {
     const { config, readiness, sessionIds, sessions } = this.#deps;
     if (config.sessionIds !== 'claimed') return;
     readiness.mustNotDrain();

@@ -19,10 +19,13 @@ export function sendMappedError({ status, error }: MappedError, _request: unknow
   return sendError(reply, { status, ...error, param: paramOf(error.details) });
 }
 
-/** The parameter that a refusal names. */
+/** The parameter that a refusal names: of the request, or an option that the agent does not take. */
 function paramOf(details: unknown): string | undefined {
-  const given: { readonly param?: unknown } = typeof details === 'object' && details !== null ? details : {};
-  return typeof given.param === 'string' ? given.param : undefined;
+  const given: { readonly param?: unknown; readonly option?: unknown } =
+    typeof details === 'object' && details !== null ? details : {};
+  const { param, option } = given;
+  if (typeof param === 'string') return param;
+  return typeof option === 'string' ? option.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`) : undefined;
 }
 
 /** Reads a request. @throws GatewayError invalid-request, with the name of the parameter */

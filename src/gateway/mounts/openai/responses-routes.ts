@@ -88,10 +88,10 @@ function preparePrompt(
   { config }: ResponsesRoutesDeps,
   prompts: Prompts,
   request: FastifyRequest,
-  { model = config.defaultAgent, prompt: content, sessionId, after, isStored }: ResponseRequest,
+  { model = config.defaultAgent, isStored, ...asked }: ResponseRequest,
 ): ReadyPrompt {
   const ownChat = isStored ? OWN_CHAT : SHORT_CHAT;
-  return prompts.prepare(request, identityOf(request), { model, content, sessionId, after, ownChat });
+  return prompts.prepare(request, identityOf(request), { ...asked, model, ownChat });
 }
 
 function objectOf(view: RunView, { sessionId }: RunInSession): ResponseObject {

@@ -1,16 +1,68 @@
-// Reads the messages of a Chat Completions request: the last one is the prompt.
-import { readContent, type ContentPart, type PromptContent } from '../prompt-content.ts';
-import { given, invalid, isFields, requiredText, unsupported } from '../refused-parameter.ts';
+// Reads the messages of a Chat Completions request.
+import { textOf, type AskedMessage, type AskedToolCall } from '../asked-prompt.ts';
+import { readContent, type ContentPart } from '../prompt-content.ts';
+import { given, invalid, isFields, requiredText, unsupported, type Fields } from '../refused-parameter.ts';
 
-/** The content of the message that the request adds. @throws RefusedParameter */
-export function readPrompt(messages: unknown): PromptContent {
+/** @throws RefusedParameter */
+export function readMessages(messages: unknown): AskedMessage[] {
   if (!Array.isArray(messages) || messages.length === 0) throw invalid('messages', 'a list that is not empty');
-  const last = messages.length - 1;
-  const param = `messages[${last}]`;
-  const message: unknown = messages[last];
+  return messages.map((message: unknown, i) => readMessage(message, `messages[${i}]`));
+}
+
+function readMessage(message: unknown, param: string): AskedMessage {
   if (!isFields(message)) throw invalid(param, 'an object');
-  if (message['role'] !== 'user') throw invalid(`${param}.role`, 'user: the last message is the prompt');
-  return readContent(message['content'], `${param}.content`, readPart);
+  switch (message['role']) {
+    case 'user':
+      return { role: 'user', content: readContent(message['content'], `${param}.content`, readPart) };
+    case 'system':
+    case 'developer':
+      return { role: 'system', content: textContent(message, param) };
+    case 'assistant':
+      return readAnswer(message, param);
+    case 'tool':
+      return {
+        role: 'tool',
+        toolCallId: requiredText(message, 'tool_call_id', `${param}.tool_call_id`),
+        content: textContent(message, param),
+      };
+    default:
+      throw unsupported(`${param}.role`);
+  }
+}
+
+/** Reasoning and refusals of an answer are not given to models. */
+function readAnswer(message: Fields, param: string): AskedMessage {
+  const { content, tool_calls: calls } = message;
+  const text = (content ?? '') === '' ? '' : textContent(message, param);
+  if ((calls ?? undefined) === undefined) return { role: 'assistant', content: text };
+  if (!Array.isArray(calls)) throw invalid(`${param}.tool_calls`, 'a list');
+  const toolCalls = calls.map((call: unknown, i) => readCall(call, `${param}.tool_calls[${i}]`));
+  return { role: 'assistant', content: text, ...(toolCalls.length === 0 ? {} : { toolCalls }) };
+}
+
+function readCall(call: unknown, param: string): AskedToolCall {
+  if (!isFields(call) || !isFields(call['function'])) throw invalid(param, 'a call of a function');
+  const { function: called } = call;
+  if (!isFields(called) || typeof called['arguments'] !== 'string') throw invalid(`${param}.function`, 'a function');
+  return {
+    toolCallId: requiredText(call, 'id', `${param}.id`),
+    toolName: requiredText(called, 'name', `${param}.function.name`),
+    arguments: called['arguments'],
+  };
+}
+
+function textContent(message: Fields, param: string): string {
+  // The result of a call may be empty.
+  if (message['content'] === '') return '';
+  return textOf(readContent(message['content'], `${param}.content`, readTextPart));
+}
+
+function readTextPart(part: unknown, param: string): ContentPart {
+  if (!isFields(part)) throw invalid(param, 'an object');
+  const { type } = part;
+  if (type === 'refusal') return { type: 'text', text: requiredText(part, 'refusal', `${param}.refusal`) };
+  if (type !== 'text') throw unsupported(`${param}.type`);
+  return { type, text: requiredText(part, 'text', `${param}.text`) };
 }
 
 const PART_FIELDS: ReadonlyMap<string, string> = new Map([

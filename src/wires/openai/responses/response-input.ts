@@ -1,5 +1,6 @@
-// Reads the input of a Response: a text, or a list of one message of the user.
-import { readContent, type ContentPart, type PromptContent } from '../prompt-content.ts';
+// Reads the input of a Response: a text, or a list of items.
+import { textOf, type AskedMessage } from '../asked-prompt.ts';
+import { readContent, type ContentPart } from '../prompt-content.ts';
 import {
   given,
   invalid,
@@ -11,15 +12,54 @@ import {
 } from '../refused-parameter.ts';
 
 /** @throws RefusedParameter */
-export function readInput(input: unknown): PromptContent {
-  if (typeof input === 'string' && input !== '') return input;
+export function readInput(input: unknown): AskedMessage[] {
+  if (typeof input === 'string' && input !== '') return [{ role: 'user', content: input }];
   if (!Array.isArray(input) || input.length === 0) throw invalid('input', 'a text or a list that is not empty');
-  if (input.length > 1) throw invalid('input', 'one message: the chat of the conversation has the others');
-  const item: unknown = input[0];
-  if (!isFields(item)) throw invalid('input[0]', 'an object');
-  if ((given(item, 'type') ?? 'message') !== 'message') throw unsupported('input[0].type');
-  if (item['role'] !== 'user') throw invalid('input[0].role', 'user: the input is a prompt');
-  return readContent(item['content'], 'input[0].content', readPart);
+  return input.reduce<AskedMessage[]>((messages, item: unknown, i) => {
+    addItem(messages, item, `input[${i}]`);
+    return messages;
+  }, []);
+}
+
+/** What an answer has beside text and calls for the client: models are not given it again. */
+const LEFT_OUT: ReadonlySet<unknown> = new Set(['reasoning', 'mcp_call']);
+
+function addItem(messages: AskedMessage[], item: unknown, param: string): void {
+  if (!isFields(item)) throw invalid(param, 'an object');
+  const type = given(item, 'type') ?? 'message';
+  if (type === 'message') messages.push(readMessage(item, param));
+  else if (type === 'function_call') addCall(messages, item, param);
+  else if (type === 'function_call_output') messages.push(readResult(item, param));
+  else if (!LEFT_OUT.has(type)) throw unsupported(`${param}.type`);
+}
+
+function readMessage(item: Fields, param: string): AskedMessage {
+  const { role, content } = item;
+  if (role === 'user') return { role, content: readContent(content, `${param}.content`, readPart) };
+  if (role !== 'assistant' && role !== 'system' && role !== 'developer') throw unsupported(`${param}.role`);
+  const text = textOf(readContent(content, `${param}.content`, readPart));
+  return { role: role === 'developer' ? 'system' : role, content: text };
+}
+
+/** The calls of one answer belong to one message. */
+function addCall(messages: AskedMessage[], item: Fields, param: string): void {
+  const call = {
+    toolCallId: requiredText(item, 'call_id', `${param}.call_id`),
+    toolName: requiredText(item, 'name', `${param}.name`),
+    arguments: optionalText(item, 'arguments', `${param}.arguments`) ?? '',
+  };
+  const last = messages.at(-1);
+  if (last?.role === 'assistant') (last.toolCalls ??= []).push(call);
+  else messages.push({ role: 'assistant', content: '', toolCalls: [call] });
+}
+
+function readResult(item: Fields, param: string): AskedMessage {
+  const { output } = item;
+  return {
+    role: 'tool',
+    toolCallId: requiredText(item, 'call_id', `${param}.call_id`),
+    content: output === '' ? '' : textOf(readContent(output, `${param}.output`, readPart)),
+  };
 }
 
 /** As the part of a Chat Completions message, which is what models receive. */
@@ -28,6 +68,7 @@ function readPart(part: unknown, param: string): ContentPart {
   if (given(part, 'file_id') !== undefined) throw unsupported(`${param}.file_id`);
   switch (part['type']) {
     case 'input_text':
+    case 'output_text':
       return { type: 'text', text: requiredText(part, 'text', `${param}.text`) };
     case 'input_image':
       return { type: 'image_url', image_url: imageOf(part, param) };

@@ -1,6 +1,6 @@
 // Reads the body of POST /responses. What would change the meaning of an answer and is not supported is refused with
 // the name of the parameter; what is for bookkeeping is accepted and not kept.
-import type { PromptContent } from '../prompt-content.ts';
+import { splitConversation, type AskedConversation, type AskedOptions } from '../asked-prompt.ts';
 import { parseResponseId, type RunInSession } from '../ids.ts';
 import {
   given,
@@ -13,11 +13,13 @@ import {
   type Fields,
 } from '../refused-parameter.ts';
 import { readInput } from './response-input.ts';
+import { readResponseOptions } from './response-options.ts';
 
 export interface ResponseRequest {
   /** Undefined: the default agent. */
   readonly model: string | undefined;
-  readonly prompt: PromptContent;
+  readonly conversation: AskedConversation;
+  readonly options: AskedOptions;
   readonly isStreamed: boolean;
   /** The answer to the request does not wait for the end of the run. */
   readonly isBackground: boolean;
@@ -37,15 +39,7 @@ const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
   max_tool_calls: [],
   context_management: [[]],
   moderation: [],
-  instructions: [],
-  tools: [[]],
-  tool_choice: ['none', 'auto'],
   parallel_tool_calls: [true],
-  text: [{}, { format: { type: 'text' } }],
-  temperature: [],
-  top_p: [],
-  max_output_tokens: [],
-  reasoning: [{}],
 };
 
 /** @throws RefusedParameter */
@@ -57,16 +51,20 @@ export function readResponseRequest(body: unknown): ResponseRequest {
   if (isBackground && !isStored)
     throw new RefusedParameter('background', "'background' needs 'store': the answer is read later");
   const previous = previousOf(body);
-  const conversation = conversationOf(body);
-  if (previous !== undefined && conversation !== undefined)
+  const named = conversationOf(body);
+  const conversation = splitConversation(readInput(given(body, 'input')), 'input');
+  if (previous !== undefined && conversation.history.length > 0)
+    throw new RefusedParameter('input', "behind 'previous_response_id' the input is one message, or results of calls");
+  if (previous !== undefined && named !== undefined)
     throw new RefusedParameter('conversation', "'conversation' and 'previous_response_id' exclude each other");
   return {
     model: optionalText(body, 'model'),
-    prompt: readInput(given(body, 'input')),
+    conversation,
+    options: readResponseOptions(body),
     isStreamed: optionalFlag(body, 'stream') ?? false,
     isBackground,
     isStored,
-    sessionId: previous?.sessionId ?? conversation,
+    sessionId: previous?.sessionId ?? named,
     after: previous?.runId,
   };
 }

@@ -150,8 +150,9 @@ class ResponseFrames implements RunFrames {
     const told = (this.#prefix?.text ?? '') + text;
     this.#prefix = undefined;
     item.length += told.length;
-    const number = this.#numberOf(DELTA_NUMBER);
-    this.#j = NUMBERS_PER_RECORD;
+    const j = Math.max(this.#j, DELTA_NUMBER);
+    const number = this.#numberOf(j);
+    this.#j = j + 1;
     if (number <= this.#after) return replaced;
     const type = DELTA_TYPES[item.kind];
     const content = item.kind === 'message' || item.kind === 'reasoning' ? ',"content_index":0' : '';
