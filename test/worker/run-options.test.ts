@@ -109,6 +109,18 @@ describe('the results of calls', () => {
     expect((await rig.seen()).find(({ data }) => data['messageId'] === 'r')?.data).toMatchObject({ toolResults });
   });
 
+  it('do not count as the content of a prompt', async () => {
+    const rig = start({ agent: { promptCharsMax: 5 } });
+    await rig.prompt('look');
+    const call = await rig.model.call(0);
+    call.say({ type: 'tool-call', index: 0, id: 'c1', name: 'look', argumentsText: '{}' });
+    await finished(rig, call);
+    await rig.prompt('', { toolResults: [{ toolCallId: 'c1', result: 'a house with a garden' }] });
+    const second = await rig.model.call(1);
+    expect(second.request.messages.at(-1)).toMatchObject({ role: 'tool', content: 'a house with a garden' });
+    await finished(rig, second.say('.'));
+  });
+
   it('of calls that were never made fail the run, and the chat continues', async () => {
     const rig = start();
     await rig.prompt('', { toolResults: [{ toolCallId: 'c1', result: 1 }] });

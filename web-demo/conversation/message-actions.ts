@@ -33,7 +33,7 @@ export function isUnanswered(message: Message, run: Run | undefined): boolean {
   return statusOf(message, run) === 'queued' && message.answers === undefined;
 }
 
-/** An image would be lost in a text box. */
-function isPlain(message: Message): boolean {
-  return message.parts.every((part) => part.kind === 'text');
+/** An image would be lost in a text box, and so would the results of tools. */
+function isPlain({ parts, toolResults }: Message): boolean {
+  return toolResults === undefined && parts.every((part) => part.kind === 'text');
 }

@@ -238,8 +238,9 @@ class ActiveRun {
     const { broker, blobs, agent } = this.#deps;
     const options = await readOptions(broker, range.topic, epoch, run);
     const chat = await readConversation(broker, range, agent, options?.instructions);
-    // The prompt is always the last message, whatever the budget.
-    const refusal = findRefusal(agent, run.model, chat.at(-1)?.content ?? '', options);
+    // The prompt is always the last message, whatever the budget. One that has only results has no content.
+    const prompt = chat.at(-1);
+    const refusal = findRefusal(agent, run.model, prompt?.role === 'user' ? prompt.content : '', options);
     if (refusal !== undefined) throw new AgentError(refusal.code, refusal.message);
     const messages = await withAttachments({ blobs, ref, createdAt: chatCreatedAt }, chat);
     const messageChars = charsOf(messages);
