@@ -1,0 +1,251 @@
+// The wires as the matrix uses them, each with its real client: start a run, watch a run that was started elsewhere,
+// read it at its end, stop it. A wire that cannot do one of these leaves it out.
+import { Client as LangGraphClient } from '@langchain/langgraph-sdk';
+import { Client as McpClient, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
+import { DefaultChatTransport, type UIMessage, type UIMessageChunk } from 'ai';
+import OpenAI from 'openai';
+import { onTestFinished } from 'vitest';
+import { startA2a, follow as followTask, Held, message as a2aMessage } from './a2a/a2a-rig.ts';
+import { takeRun } from './openai/stock-client.ts';
+import type { FakeRun } from '../support/gateway-fake-run.ts';
+import type { Harness } from '../support/gateway-harness.ts';
+import { SseClient } from '../support/gateway-sse-client.ts';
+import { eventually } from '../support/wait-for.ts';
+
+export interface Gateway {
+  readonly h: Harness;
+  readonly url: string;
+  readonly port: number;
+  readonly a2a: Awaited<ReturnType<typeof startA2a>>;
+  /** The worker of the first run of a chat, once there is one. */
+  work(session: string): Promise<FakeRun>;
+}
+
+/** What a client has of an answer. */
+export interface Watching {
+  text(): string;
+  /** Resolves when the stream has ended, in whatever way. */
+  readonly ended: Promise<unknown>;
+  close(): void;
+}
+
+export interface WireOfMatrix {
+  readonly name: string;
+  /** Sends a prompt. A wire that streams watches the answer. */
+  readonly start?: (gateway: Gateway, session: string) => Promise<Watching | undefined>;
+  /** Watches a run that exists. */
+  readonly watch?: (gateway: Gateway, session: string, runId: string) => Promise<Watching>;
+  /** The whole answer of a run that has ended. */
+  readonly read?: (gateway: Gateway, session: string, runId: string) => Promise<string>;
+  readonly stop?: (gateway: Gateway, session: string, runId: string) => Promise<unknown>;
+}
+
+export async function startGateway(): Promise<Gateway> {
+  const a2a = await startA2a();
+  const { h, url, port } = a2a;
+  return { h, url, port, a2a, work: (session) => takeRun(h, session) };
+}
+
+const PROMPT = 'go';
+
+/** Collects the text of a stream of parts. The client leaves when it closes. */
+function collect<T>(stream: AsyncIterable<T>, textOf: (part: T) => string, leave: AbortController): Watching {
+  let text = '';
+  const run = async (): Promise<void> => {
+    for await (const part of stream) text += textOf(part);
+  };
+  return { text: () => text, ended: run().catch(() => undefined), close: () => leave.abort() };
+}
+
+const bearer = ({ h }: Gateway): { readonly authorization: string } => ({ authorization: h.bearer('ann') });
+
+async function post(gateway: Gateway, path: string, body: unknown): Promise<unknown> {
+  const headers = { ...bearer(gateway), 'content-type': 'application/json' };
+  const response = await fetch(`${gateway.url}${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
+  if (!response.ok) throw new Error(`${path}: ${response.status}`);
+  return response.json();
+}
+
+const native: WireOfMatrix = {
+  name: 'native',
+  async start(gateway, session) {
+    await post(gateway, `/v1/sessions/${session}/messages`, { content: PROMPT });
+    return undefined;
+  },
+  async watch(gateway, session, runId) {
+    const client = await SseClient.open(gateway.port, `/v1/sessions/${session}/events`, bearer(gateway));
+    const ofRun = (type: RegExp): typeof client.events.seen =>
+      client.events.seen.filter(({ event, data }) => type.test(event) && data['runId'] === runId);
+    return {
+      text: () =>
+        ofRun(/^delta$/)
+          .map(({ data }) => String(data['text']))
+          .join(''),
+      ended: eventually(() => ofRun(/^run\.(?:completed|failed|cancelled)$/).length > 0),
+      close: () => client.close(),
+    };
+  },
+  async read({ h }, session) {
+    const { body } = await h.call('GET', `/v1/sessions/${session}/messages`, 'ann');
+    return (body['messages'] as { content: string }[]).at(-1)?.content ?? '';
+  },
+  stop: (gateway, session, runId) => post(gateway, `/v1/sessions/${session}/cancel`, { runId }),
+};
+
+const text: WireOfMatrix = {
+  name: 'text',
+  async watch(gateway, session) {
+    const leave = new AbortController();
+    const response = await fetch(`${gateway.url}/v1/sessions/${session}/text`, {
+      headers: bearer(gateway),
+      signal: leave.signal,
+    });
+    const decoder = new TextDecoder();
+    const body = response.body as unknown as AsyncIterable<Uint8Array>;
+    return collect(body, (bytes) => decoder.decode(bytes, { stream: true }), leave);
+  },
+};
+
+function useChat(gateway: Gateway): DefaultChatTransport<UIMessage> {
+  return new DefaultChatTransport({ api: `${gateway.url}/api/chat`, headers: bearer(gateway) });
+}
+
+const textOfChunk = (chunk: UIMessageChunk): string => (chunk.type === 'text-delta' ? chunk.delta : '');
+
+const aiSdk: WireOfMatrix = {
+  name: 'AI SDK',
+  async start(gateway, session) {
+    const leave = new AbortController();
+    const stream = await useChat(gateway).sendMessages({
+      trigger: 'submit-message',
+      chatId: session,
+      messageId: undefined,
+      messages: [{ id: `ai-${session}`, role: 'user', parts: [{ type: 'text', text: PROMPT }] }],
+      abortSignal: leave.signal,
+    });
+    return collect(stream as unknown as AsyncIterable<UIMessageChunk>, textOfChunk, leave);
+  },
+  async watch(gateway, session) {
+    const stream = await useChat(gateway).reconnectToStream({ chatId: session });
+    if (stream === null) throw new Error('nothing to resume');
+    return collect(stream as unknown as AsyncIterable<UIMessageChunk>, textOfChunk, new AbortController());
+  },
+  async read(gateway, session) {
+    const response = await fetch(`${gateway.url}/api/chat/${session}/messages`, { headers: bearer(gateway) });
+    const messages = (await response.json()) as UIMessage[];
+    return (messages.at(-1)?.parts ?? []).map((part) => (part.type === 'text' ? part.text : '')).join('');
+  },
+  stop: (gateway, session) => post(gateway, `/api/chat/${session}/stop`, {}),
+};
+
+const openaiOf = ({ h, url }: Gateway): OpenAI =>
+  new OpenAI({ baseURL: `${url}/openai/v1`, apiKey: h.token('ann'), maxRetries: 0 });
+
+const chatCompletions: WireOfMatrix = {
+  name: 'Chat Completions',
+  async start(gateway, session) {
+    const leave = new AbortController();
+    const stream = await openaiOf(gateway).chat.completions.create(
+      { model: 'default', stream: true, messages: [{ role: 'user', content: PROMPT }] },
+      { headers: { 'x-session-id': session }, signal: leave.signal },
+    );
+    return collect(stream, ({ choices }) => choices[0]?.delta.content ?? '', leave);
+  },
+  async read(gateway, session, runId) {
+    const completion = await openaiOf(gateway).chat.completions.retrieve(`chatcmpl-${runId}.${session}`);
+    return completion.choices[0]?.message.content ?? '';
+  },
+};
+
+const a2a: WireOfMatrix = {
+  name: 'A2A',
+  async start({ a2a: rig }, session) {
+    const client = await rig.client();
+    const held = new Held();
+    const leave = new AbortController();
+    const stream = client.sendMessageStream(a2aMessage(PROMPT, { contextId: session }), { signal: leave.signal });
+    const ended = followTask(stream, held).catch(() => undefined);
+    return { text: () => held.text, ended, close: () => leave.abort() };
+  },
+  async watch({ a2a: rig }, session, runId) {
+    const client = await rig.client();
+    const held = new Held();
+    const leave = new AbortController();
+    const stream = client.resubscribeTask({ id: `${session}.${runId}`, tenant: '' }, { signal: leave.signal });
+    const ended = followTask(stream, held).catch(() => undefined);
+    return { text: () => held.text, ended, close: () => leave.abort() };
+  },
+  async read({ a2a: rig }, session, runId) {
+    const client = await rig.client();
+    const held = new Held();
+    const task = await client.getTask({ id: `${session}.${runId}`, tenant: '', historyLength: undefined });
+    held.take({ payload: { $case: 'task', value: task } });
+    return held.text;
+  },
+  async stop({ a2a: rig }, session, runId) {
+    const client = await rig.client();
+    return client.cancelTask({ id: `${session}.${runId}`, tenant: '', metadata: undefined });
+  },
+};
+
+interface LangGraphPart {
+  readonly event: string;
+  readonly data: unknown;
+}
+
+const langGraphOf = (gateway: Gateway): LangGraphClient =>
+  new LangGraphClient({ apiUrl: `${gateway.url}/langgraph`, apiKey: null, defaultHeaders: bearer(gateway) });
+
+function textOfPart({ event, data }: LangGraphPart): string {
+  return event === 'messages' ? (data as [{ readonly content: string }])[0].content : '';
+}
+
+const langGraph: WireOfMatrix = {
+  name: 'LangGraph',
+  async start(gateway, session) {
+    const leave = new AbortController();
+    const stream = langGraphOf(gateway).runs.stream(session, 'default', {
+      input: { messages: [{ type: 'human', content: PROMPT }] },
+      streamMode: ['messages-tuple'],
+      ifNotExists: 'create',
+      signal: leave.signal,
+    });
+    return collect(stream as AsyncIterable<LangGraphPart>, textOfPart, leave);
+  },
+  async watch(gateway, session, runId) {
+    const leave = new AbortController();
+    const stream = langGraphOf(gateway).runs.joinStream(session, runId, { signal: leave.signal });
+    return collect(stream as AsyncIterable<LangGraphPart>, textOfPart, leave);
+  },
+  async read(gateway, session, runId) {
+    const state = (await langGraphOf(gateway).runs.join(session, runId)) as { messages: { content: string }[] };
+    return state.messages.at(-1)?.content ?? '';
+  },
+  stop: (gateway, session, runId) => langGraphOf(gateway).runs.cancel(session, runId),
+};
+
+async function callTool(gateway: Gateway, name: string, args: Record<string, unknown>): Promise<{ text: string }> {
+  const client = new McpClient({ name: 'matrix', version: '1' });
+  const transport = new StreamableHTTPClientTransport(new URL(`${gateway.url}/mcp`), {
+    requestInit: { headers: bearer(gateway) },
+  });
+  await client.connect(transport);
+  onTestFinished(() => client.close());
+  const { structuredContent, isError } = await client.callTool({ name, arguments: args });
+  if (isError === true) throw new Error(`${name} has failed`);
+  return structuredContent as { text: string };
+}
+
+const mcp: WireOfMatrix = {
+  name: 'MCP',
+  async start(gateway, session) {
+    await callTool(gateway, 'start_run', { prompt: PROMPT, session });
+    return undefined;
+  },
+  async read(gateway, session, runId) {
+    return (await callTool(gateway, 'get_run', { run: `${session}.${runId}` })).text;
+  },
+  stop: (gateway, session, runId) => callTool(gateway, 'stop_run', { run: `${session}.${runId}` }),
+};
+
+export const MATRIX: readonly WireOfMatrix[] = [native, text, aiSdk, chatCompletions, a2a, langGraph, mcp];
