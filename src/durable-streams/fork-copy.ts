@@ -9,9 +9,9 @@ import { splitList } from './json-messages.ts';
 import type { StreamLog } from './stream-log.ts';
 import {
   copyRecord,
-  decodeRecord,
   encodeAppend,
   encodeConfig,
+  isContinued,
   markCopying,
   type ForkOrigin,
   type LoadedStream,
@@ -92,7 +92,7 @@ export class ForkCopy {
       for (const item of result.items) {
         if (firstOffset(item) > count) break;
         if (item.kind !== 'record') throw new BrokerError('corrupt', `records of ${topic} are lost`);
-        isInside = decodeRecord(item.data).isContinued;
+        isInside = isContinued(item.data);
         this.#add(copyRecord(item.data));
         if (this.#bytes > FORK_BYTES_MAX) return 'too-large';
         if (this.#isFull() && !(await this.#flush())) return 'exists';

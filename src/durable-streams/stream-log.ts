@@ -87,22 +87,16 @@ export class StreamLog {
     return this.#remember(loadedAt(topic, appended.epoch, config, state, appended.next - 1, false));
   }
 
-  /** Decides on the newest state and appends. Undefined where there is no such stream. @throws BrokerError; what
-   *  `decide` throws */
+  /** Decides on the newest state and appends. `decide` may run several times, and may throw a refusal. Undefined where
+   *  there is no such stream. @throws BrokerError; what `decide` throws */
   async change<T>(topic: LiteTopicName, decide: (stream: LoadedStream) => StreamDecision<T>): Promise<T | undefined> {
     return this.#changes.run(topic, async (isFirst) => {
       for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt += 1) {
         const cached = attempt === 1 && isFirst ? this.#cached(topic) : undefined;
         const stream = cached ?? (await this.load(topic));
         if (stream === undefined) return undefined;
-        const decision = decide(stream);
-        if ('unchanged' in decision) {
-          if (await this.#isCurrent(stream)) return decision.unchanged;
-          this.#cache.delete(topic);
-          continue;
-        }
-        const after = await this.#apply(stream, decision);
-        if (after !== undefined) return decision.answer(after);
+        const done = await this.#attempt(stream, decide);
+        if (done !== 'conflict') return done.answer;
         this.#cache.delete(topic);
       }
       throw new BrokerError('overloaded', `${topic} is changing too fast`);
@@ -158,6 +152,24 @@ export class StreamLog {
   quotaField(topic: LiteTopicName): Pick<TopicWrite, 'quota'> {
     const quota = this.#deps.quotaOf(topic);
     return quota === undefined ? {} : { quota };
+  }
+
+  /** A refusal and an answer without an append also depend on the state, and a cached state may be stale: they hold
+   *  only if the state is the newest. */
+  async #attempt<T>(
+    stream: LoadedStream,
+    decide: (stream: LoadedStream) => StreamDecision<T>,
+  ): Promise<{ readonly answer: T } | 'conflict'> {
+    let decision: StreamDecision<T>;
+    try {
+      decision = decide(stream);
+    } catch (error) {
+      if (await this.#isCurrent(stream)) throw error;
+      return 'conflict';
+    }
+    if ('unchanged' in decision) return (await this.#isCurrent(stream)) ? { answer: decision.unchanged } : 'conflict';
+    const after = await this.#apply(stream, decision);
+    return after === undefined ? 'conflict' : { answer: decision.answer(after) };
   }
 
   async #look(topic: LiteTopicName): Promise<{ loaded: LoadedStream; info: TopicInfo } | undefined> {
@@ -243,7 +255,7 @@ export class StreamLog {
     }
   }
 
-  /** A refusal holds only if the state is the newest, and is as durable as an append. */
+  /** As durable as an append: otherwise a retry could be answered with a write that a crash takes back. */
   async #isCurrent({ topic, epoch, at }: LoadedStream): Promise<boolean> {
     const [info] = await this.#deps.broker.describe([topic], { isDurable: true });
     return info?.epoch === epoch && info.next === at + 1;

@@ -100,10 +100,9 @@ export function encodeAppend(data: Buffer, state: StreamState): NewRecord[] {
 
 /** @throws SyntaxError: the record is not one of a stream */
 export function decodeRecord(text: string): StreamRecord {
-  const end = text.indexOf('\n');
-  const header = (end <= 0 ? {} : JSON.parse(text.slice(0, end))) as RecordHeader;
+  const header = headerOf(text);
   return {
-    data: Buffer.from(text.slice(end + 1), header.b === 1 ? 'base64' : 'utf8'),
+    data: Buffer.from(text.slice(text.indexOf('\n') + 1), header.b === 1 ? 'base64' : 'utf8'),
     isContinued: header.m === 1,
     isContinuation: header.c === 1,
     isEmpty: header.e === 1,
@@ -113,19 +112,24 @@ export function decodeRecord(text: string): StreamRecord {
   };
 }
 
+/** Does the next record continue the append of this one? */
+export function isContinued(text: string): boolean {
+  return headerOf(text).m === 1;
+}
+
 /** A record of a source as its fork has it: the same data, and no state. */
 export function copyRecord(text: string): NewRecord {
-  const end = text.indexOf('\n');
-  if (end <= 0) return { major: true, data: text };
-  const header = JSON.parse(text.slice(0, end)) as RecordHeader;
-  return record({ ...header, s: undefined }, text.slice(end + 1));
+  return record({ ...headerOf(text), s: undefined }, text.slice(text.indexOf('\n') + 1));
 }
 
 /** The record as the newest one of a fork that is not complete yet. */
 export function markCopying({ data }: NewRecord): NewRecord {
-  const end = data.indexOf('\n');
-  const header = (end <= 0 ? {} : JSON.parse(data.slice(0, end))) as RecordHeader;
-  return record({ ...header, copying: 1 }, data.slice(end + 1));
+  return record({ ...headerOf(data), copying: 1 }, data.slice(data.indexOf('\n') + 1));
+}
+
+function headerOf(text: string): RecordHeader {
+  const end = text.indexOf('\n');
+  return (end <= 0 ? {} : JSON.parse(text.slice(0, end))) as RecordHeader;
 }
 
 function record(header: RecordHeader, data: string): NewRecord {

@@ -102,6 +102,26 @@ describe.each(ENGINES)('durable streams on %s', (_name, open) => {
     expect(await textFrom(log, 0)).toBe('x');
   });
 
+  it('are refused only what the newest state refuses, whatever a node has cached', async () => {
+    const { log, other } = await openRig(open);
+    await make(log);
+    const producer = (seq: number) => ({ producer: { id: 'p', epoch: 0, seq } });
+    expect(await append(log, 'a', producer(0))).toBe('appended');
+    expect(await append(other, 'b', producer(1))).toBe('appended');
+    // `log` holds the state after the first request. A refusal is thrown, as the gateway does it.
+    const taken = await log.change(TOPIC, ({ state, config }) => {
+      const decision = decideAppend(state, config.type, { ...REQUEST, ...producer(2) });
+      if (decision.kind !== 'append') throw new Error(decision.kind);
+      return { data: Buffer.from('c'), after: decision.after, answer: () => 'appended' };
+    });
+    expect(taken).toBe('appended');
+    await expect(
+      log.change(TOPIC, () => {
+        throw new Error('refused');
+      }),
+    ).rejects.toThrow('refused');
+  });
+
   it('keep the token of the end when they are closed', async () => {
     const { log, other } = await openRig(open);
     await make(log, CONFIG, {}, Buffer.from('a'));

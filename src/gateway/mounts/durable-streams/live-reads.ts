@@ -17,6 +17,7 @@ import type { GatewayConfig } from '../../gateway-config.ts';
 import { untilItsTurn, type LastRequests } from '../../http/answer-order.ts';
 import { forgetRequest } from '../../http/forget-request.ts';
 import { identityOf } from '../../http/http-app.ts';
+import type { Metrics } from '../../metrics.ts';
 import type { Admission } from '../../limits/admission.ts';
 import { nextCursor } from './stream-cursor.ts';
 import { controlEvent, dataEvent } from './stream-frames.ts';
@@ -29,6 +30,7 @@ export interface LiveReadsDeps {
   readonly admission: Admission;
   readonly connections: Connections;
   readonly lastRequests: LastRequests;
+  readonly metrics: Pick<Metrics, 'onRequest'>;
   readonly streamLog: StreamLog;
   readonly onDefect: (error: unknown) => void;
 }
@@ -150,6 +152,7 @@ export async function openEventStream(
     },
   });
   connections.add(connection);
+  deps.metrics.onRequest(request.routeOptions.url ?? 'none', 200);
   const { type } = start.stream.config;
   connection.open(
     reply.raw,

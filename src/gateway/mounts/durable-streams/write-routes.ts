@@ -17,6 +17,7 @@ import {
 import { requireWrite } from '../../auth/identity.ts';
 import type { GatewayConfig } from '../../gateway-config.ts';
 import { identityOf } from '../../http/http-app.ts';
+import type { PageReads } from '../../http/page-reads.ts';
 import { boundError } from '../../json/json-bounds.ts';
 import { decodeUtf8, parseJson } from '../../json/parse-json.ts';
 import type { ParseBudget } from '../../limits/parse-budget.ts';
@@ -32,6 +33,7 @@ export interface WriteRoutesDeps extends ForkDeps {
   readonly config: Pick<GatewayConfig, 'publicUrl'>;
   readonly readiness: Readiness;
   readonly parseBudget: ParseBudget;
+  readonly reads: PageReads;
 }
 
 /** Tries of one PUT. Each of them found a stream that was removed meanwhile, or one that is being made. */
@@ -69,6 +71,7 @@ export class WriteRoutes {
   };
 
   #creationOf(request: StreamRequest): Creation {
+    const { reads } = this.#deps;
     const { topic, name } = topicOf(request);
     const wanted = readCreate(request.headers);
     const fork = readFork(request.headers);
@@ -78,7 +81,8 @@ export class WriteRoutes {
       return {
         topic,
         isAsWanted: (existing) => isForkAsWanted(existing, creation),
-        make: () => createFork(this.#deps, creation),
+        // A copy reads as much as a long chat.
+        make: () => reads.inTurn(identityOf(request).principal, () => createFork(this.#deps, creation)),
       };
     }
     const { ttl, expiresAt, closes } = wanted;
