@@ -208,6 +208,19 @@ describe('GET /openai/v1/responses/{id}?stream=true', () => {
     }
   });
 
+  it('has nothing behind the last number, however many calls were open at the end', async () => {
+    const { responses, begin } = await startChat();
+    const { id, run } = await begin();
+    for (let part = 0; part < 9; part += 1) {
+      const call = { toolCallId: `c${part}`, toolName: 'look' };
+      await run.add({ type: 'part.started', runId: run.run.runId, part, kind: 'tool-call', ...call });
+    }
+    await run.complete();
+    const seen = await all(await responses.retrieve(id, { stream: true }));
+    const starting_after = seen.at(-1)?.sequence_number ?? 0;
+    expect(await all(await responses.retrieve(id, { stream: true, starting_after }))).toEqual([]);
+  });
+
   it('is resumed while the run continues, on a connection that broke', async () => {
     const { responses, stream } = await startChat();
     const { events, run, id } = await stream();

@@ -1,18 +1,24 @@
-// The OpenAI wires below `/openai/v1`: models, Chat Completions and Responses. All errors below that path have the
-// shape of OpenAI's.
+// The OpenAI wires below `/openai/v1`: models, Chat Completions, Responses and conversations. All errors below that
+// path have the shape of OpenAI's.
 import type { HttpApp } from '../../http/http-app.ts';
 import { mountWire, type MountDeps } from '../mount.ts';
 import { completionsRoutes, type CompletionsRoutesDeps } from './completions-routes.ts';
+import { conversationsRoutes, type ConversationsRoutesDeps } from './conversations-routes.ts';
 import { modelsRoutes, type ModelsRoutesDeps } from './models-routes.ts';
 import { responsesRoutes, type ResponsesRoutesDeps } from './responses-routes.ts';
 import { sendMappedError } from './refusals.ts';
 
-export type OpenaiDeps = MountDeps & ModelsRoutesDeps & CompletionsRoutesDeps & ResponsesRoutesDeps;
+export type OpenaiDeps = MountDeps &
+  ModelsRoutesDeps &
+  CompletionsRoutesDeps &
+  ResponsesRoutesDeps &
+  ConversationsRoutesDeps;
 
 export async function mountOpenai(app: HttpApp, deps: OpenaiDeps): Promise<void> {
   await mountWire(app, deps, { prefix: '/openai/v1', sendError: sendMappedError }, (mount) => {
     modelsRoutes(mount, deps);
     completionsRoutes(mount, deps);
     responsesRoutes(mount, deps);
+    conversationsRoutes(mount, deps);
   });
 }

@@ -8,7 +8,7 @@ import type { RunView } from '../../../stream/run-view.ts';
 import { parseResponseId, type RunInSession } from '../../../wires/openai/ids.ts';
 import { outputItems } from '../../../wires/openai/responses/response-items.ts';
 import { readResponseRequest, type ResponseRequest } from '../../../wires/openai/responses/response-request.ts';
-import { heldRecords, responseWire } from '../../../wires/openai/responses/response-stream.ts';
+import { heldRecords, LAST_FRAMES_RECORDS, responseWire } from '../../../wires/openai/responses/response-stream.ts';
 import { responseOf, type ResponseObject } from '../../../wires/openai/responses/response.ts';
 import type { Identity } from '../../auth/identity.ts';
 import type { RunStart } from '../../event-streams.ts';
@@ -143,9 +143,11 @@ async function streamAgain(
   const prepare = async (identity: Identity): Promise<PreparedStream> => {
     const start = await deps.streams.startAtRun(identity, run.sessionId, run.runId);
     if (startingAfter === undefined) return { ...prepared(run, start), isExact: true };
-    const cut = start.answer.queuedAt + heldRecords(startingAfter);
-    if (cut >= start.topicInfo.next) throw refusal('starting_after', "'starting_after' is not a number of this stream");
-    return { ...prepared(run, { ...start, isResuming: true }, startingAfter), cut };
+    const { next } = start.topicInfo;
+    const held = start.answer.queuedAt + heldRecords(startingAfter);
+    if (held >= next + LAST_FRAMES_RECORDS)
+      throw refusal('starting_after', "'starting_after' is not a number of this stream");
+    return { ...prepared(run, { ...start, isResuming: true }, startingAfter), cut: Math.min(held, next - 1) };
   };
   await openStream(deps, request, reply, {
     url: `/openai/v1${URL}/:id`,

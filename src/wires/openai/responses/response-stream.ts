@@ -1,6 +1,7 @@
 // Responses while they stream. Each frame has a number that is the same on every node and at every reading:
 // (offset of its record - offset of `run.queued`) * 8 + j. `j` counts the frames of one record; that of a delta is
 // always 7, so a merged delta has the number of the last delta in it. So a client resumes with a number alone.
+import { ANSWER_PARTS_MAX } from '../../../session/events/answer-builder.ts';
 import type { ProjectedWire } from '../../../stream/projection.ts';
 import { projectRun, type RunFrames } from '../../../stream/run-projection.ts';
 import type { Change, RunView, ViewedPart } from '../../../stream/run-view.ts';
@@ -20,6 +21,8 @@ import { OPENAI_STREAM } from '../sse-head.ts';
 
 /** Frames of one record, beside those of the last record of a run: at most six, and a delta. */
 const NUMBERS_PER_RECORD = 8;
+/** The last record of a run ends every open part, so its frames may have the numbers of this many records. */
+export const LAST_FRAMES_RECORDS = (ANSWER_PARTS_MAX * 3) / NUMBERS_PER_RECORD;
 /** The place of a delta in its record. */
 const DELTA_NUMBER = NUMBERS_PER_RECORD - 1;
 
