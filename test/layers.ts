@@ -67,6 +67,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   stream: 'base broker session/events',
   wires: 'broker session/events stream',
   'wires/a2a': 'session/events stream',
+  'wires/ag-ui': 'session/events stream',
   'wires/langgraph': 'broker session/events stream',
   'wires/ai-sdk': 'session/events stream',
   'wires/mcp': 'session/events',
@@ -98,6 +99,8 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
     '@core stream wires wires/openai/** @gateway-base @gateway-edge gateway gateway/routes gateway/mounts',
   'gateway/mounts/a2a':
     '@core stream wires/a2a @gateway-base @gateway-edge gateway gateway/gateway-parts.ts gateway/routes gateway/mounts',
+  'gateway/mounts/ag-ui':
+    '@core stream wires/ag-ui @gateway-base @gateway-edge gateway gateway/gateway-parts.ts gateway/routes gateway/mounts',
   'gateway/mounts/langgraph':
     '@core stream wires/langgraph @gateway-base @gateway-edge gateway gateway/routes gateway/mounts',
   'gateway/mounts/mcp': '@core wires/mcp @gateway-base @gateway-edge gateway gateway/mounts',

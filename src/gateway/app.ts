@@ -16,6 +16,7 @@ import { buildProbeApp } from './health-app.ts';
 import { createHttpApp, installBodyParser, installErrorReplies, type HttpApp } from './http/http-app.ts';
 import type { Metrics, MetricSources } from './metrics.ts';
 import { cutUnreadAnswers } from './http/page-reads.ts';
+import { mountAgUi } from './mounts/ag-ui/ag-ui-mount.ts';
 import { mountA2a } from './mounts/a2a/a2a-mount.ts';
 import { mountLangGraph } from './mounts/langgraph/langgraph-routes.ts';
 import { mountMcp } from './mounts/mcp/mcp-routes.ts';
@@ -127,6 +128,7 @@ async function addRoutes(app: HttpApp, parts: GatewayParts, demoFolder: string |
   eventsRoutes(app, parts);
   textRoutes(app, parts);
   await mountA2a(app, parts);
+  await mountAgUi(app, parts);
   await mountLangGraph(app, parts);
   await mountMcp(app, parts);
   await mountAiSdk(app, parts);

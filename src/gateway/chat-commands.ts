@@ -49,15 +49,22 @@ export class ChatCommands {
     this.#deps = deps;
   }
 
-  /** Sends a prompt. `parent`: the trace of the request. @throws GatewayError draining, forbidden, unknown-agent,
-   *  unknown-model, option-refused, content-too-large, invalid-request, too-large; SessionError */
-  async send(identity: Identity, sessionId: string, body: PromptBody, parent?: string): Promise<SentMessage> {
+  /** Sends a prompt. `parent`: the trace of the request. `answerId`: of the answer, where the prompt is new.
+   *  @throws GatewayError draining, forbidden, unknown-agent, unknown-model, option-refused, content-too-large,
+   *  invalid-request, too-large; SessionError */
+  async send(
+    identity: Identity,
+    sessionId: string,
+    body: PromptBody,
+    parent?: string,
+    answerId?: string,
+  ): Promise<SentMessage> {
     const { readiness, sessionIds, attachments } = this.#deps;
     readiness.mustNotDrain();
     requireWrite(identity);
     const ref = await sessionIds.findOrMake(identity, sessionId);
     const resolved = await attachments.resolve(identity.principal, ref, body.content ?? '');
-    const prompt = this.#prompt(identity, body, resolved);
+    const prompt = { ...this.#prompt(identity, body, resolved), ...(answerId === undefined ? {} : { answerId }) };
     const attributes = { 'holdline.agent': prompt.agent, 'gen_ai.request.model': prompt.model };
     const { runs, reads, clock } = this.#deps;
     return traced('holdline.send', this.#sendSpan(ref, parent, attributes), clock, async (span) => {

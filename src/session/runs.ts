@@ -49,6 +49,8 @@ export interface Prompt {
   readonly model: string;
   readonly priority: RunPriority;
   readonly onBusy: 'queue' | 'interrupt' | 'reject';
+  /** Of the answer, where the prompt is new. Undefined: a new id. */
+  readonly answerId?: string;
   /** Stored with the run, for tracing. */
   readonly trace?: string;
   /** Uploads that the content names, and that no other prompt named when it was resolved. */
@@ -385,7 +387,7 @@ export class Runs {
       ...pickGiven(prompt),
       createdAt: isoTime(this.#clock),
       runId: this.#newId(),
-      answerId: this.#newId(),
+      answerId: prompt.answerId ?? this.#newId(),
       ...(prompt.trace === undefined ? {} : { trace: prompt.trace }),
     };
   }

@@ -25,6 +25,7 @@ export type ControlEvent =
 
 export const WIRES = [
   'a2a',
+  'ag-ui',
   'ai-sdk',
   'durable-streams',
   'langgraph',

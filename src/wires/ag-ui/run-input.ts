@@ -1,0 +1,147 @@
+// The body of a run request, from JSON to checked values. The log is the history, so of the conversation that a client
+// sends only the last user message is read: it is the prompt. [AG-UI 1.0 › RunAgentInput]
+import { createHash } from 'node:crypto';
+import type { JsonObject } from '../../session/events/chat-event.ts';
+
+const SESSION_ID = /^[A-Za-z0-9_-]{1,128}$/;
+const MESSAGE_ID = /^[A-Za-z0-9_.:-]{1,128}$/;
+/** Characters of a run id, which is the client's own. */
+const RUN_ID_CHARS_MAX = 128;
+/** Parts of one message, as in the native protocol. */
+const PARTS_MAX = 256;
+
+type ContentPart = JsonObject & { readonly type: string };
+
+export interface RunInput {
+  readonly threadId: string;
+  /** The client's id of this request. Frames repeat it. */
+  readonly runId: string;
+  /** Of the prompt. */
+  readonly messageId: string;
+  readonly content: string | ContentPart[];
+  /** The client's messages up to the prompt, as one JSON list without its brackets. */
+  readonly conversation: string;
+  /** Ids of the messages behind the prompt: what the client holds of an answer. */
+  readonly held: readonly string[];
+  /** Those of them that are reasoning. */
+  readonly heldReasoning: readonly string[];
+}
+
+export interface CancelInput {
+  readonly threadId: string;
+  readonly runId: string | undefined;
+}
+
+/** A field that cannot be served. The message names the field, never its value. */
+export class InputError extends Error {
+  override readonly name = 'InputError';
+  readonly field: string;
+
+  constructor(field: string, fault: string) {
+    super(`${field} ${fault}`);
+    this.field = field;
+  }
+}
+
+/** @throws InputError */
+export function parseRunInput(given: unknown): RunInput {
+  const input = objectOf(given, 'body');
+  for (const field of ['resume', 'tools', 'context']) refuseEntries(input, field);
+  const { messages } = input;
+  if (!Array.isArray(messages)) throw new InputError('messages', 'must be a list');
+  const checked = messages.map((message, at) => messageOf(message, at));
+  const at = checked.findLastIndex(({ role }) => role === 'user');
+  const prompt = checked[at];
+  if (prompt === undefined) throw new InputError('messages', 'must contain a user message');
+  if (!MESSAGE_ID.test(prompt.id))
+    throw new InputError(`messages[${at}].id`, 'must be 1 to 128 characters of A-Z a-z 0-9 _ . : -');
+  const behind = checked.slice(at + 1);
+  return {
+    threadId: threadOf(input),
+    runId: runIdOf(input['runId']),
+    messageId: prompt.id,
+    content: contentOf(prompt.content, `messages[${at}].content`),
+    conversation: messages
+      .slice(0, at + 1)
+      .map((message) => JSON.stringify(message))
+      .join(','),
+    held: behind.map(({ id }) => id),
+    heldReasoning: behind.filter(({ role }) => role === 'reasoning').map(({ id }) => id),
+  };
+}
+
+/** @throws InputError */
+export function parseCancel(given: unknown): CancelInput {
+  const input = objectOf(given, 'body');
+  const { runId } = input;
+  return { threadId: threadOf(input), runId: runId === undefined ? undefined : runIdOf(runId) };
+}
+
+/** The id of the answer that a request asks for. A repeated request has the same id, and so finds its run; another
+ *  request for the same prompt has another. */
+export function answerIdOf(messageId: string, runId: string): string {
+  const digest = createHash('sha256')
+    .update(JSON.stringify([messageId, runId]))
+    .digest('base64url');
+  return `agui.${digest.slice(0, 22)}`;
+}
+
+/** The id of the answer that a message belongs to: the first message of an answer has the answer's id, the others
+ *  `<id>.<rest>`. Undefined where the message is of no answer that this wire has named. */
+export function namedAnswer(heldId: string): string | undefined {
+  return /^agui\.[A-Za-z0-9_-]{22}(?=$|\.)/.exec(heldId)?.[0];
+}
+
+interface InputMessage {
+  readonly id: string;
+  readonly role: string;
+  readonly content: unknown;
+}
+
+function messageOf(given: unknown, at: number): InputMessage {
+  const { id, role, content } = objectOf(given, `messages[${at}]`);
+  if (typeof id !== 'string') throw new InputError(`messages[${at}].id`, 'must be a string');
+  if (typeof role !== 'string') throw new InputError(`messages[${at}].role`, 'must be a string');
+  return { id, role, content };
+}
+
+function contentOf(given: unknown, field: string): RunInput['content'] {
+  if (typeof given === 'string' && given !== '') return given;
+  if (!Array.isArray(given) || given.length === 0 || given.length > PARTS_MAX)
+    throw new InputError(field, `must be text, or a list of 1 to ${PARTS_MAX} parts`);
+  return given.map((part, at) => partOf(part, `${field}[${at}]`));
+}
+
+function partOf(given: unknown, field: string): ContentPart {
+  const { type, text, source } = objectOf(given, field);
+  if (type === 'text' && typeof text === 'string' && text !== '') return { type, text };
+  if (type !== 'image') throw new InputError(field, 'must be text or an image');
+  const { type: kind, value, mimeType } = objectOf(source, `${field}.source`);
+  if (kind === 'url' && typeof value === 'string') return { type: 'image_url', image_url: { url: value } };
+  if (kind === 'data' && typeof value === 'string' && typeof mimeType === 'string')
+    return { type: 'image_url', image_url: { url: `data:${mimeType};base64,${value}` } };
+  throw new InputError(`${field}.source`, 'must be a url, or data with a mimeType');
+}
+
+function threadOf({ threadId }: JsonObject): string {
+  if (typeof threadId === 'string' && SESSION_ID.test(threadId)) return threadId;
+  throw new InputError('threadId', 'must be 1 to 128 characters of A-Z a-z 0-9 _ -');
+}
+
+function runIdOf(runId: unknown): string {
+  if (typeof runId === 'string' && runId !== '' && runId.length <= RUN_ID_CHARS_MAX) return runId;
+  throw new InputError('runId', `must be 1 to ${RUN_ID_CHARS_MAX} characters`);
+}
+
+/** The agent could not see what these fields say. */
+function refuseEntries(input: JsonObject, field: string): void {
+  const given = input[field];
+  if (given === undefined || given === null || (Array.isArray(given) && given.length === 0)) return;
+  throw new InputError(field, 'is not supported');
+}
+
+function objectOf(given: unknown, field: string): JsonObject {
+  if (typeof given !== 'object' || given === null || Array.isArray(given))
+    throw new InputError(field, 'must be an object');
+  return given as JsonObject;
+}

@@ -1,0 +1,60 @@
+// A gateway with the stock AG-UI client over a real loopback socket, and a fake worker.
+import { HttpAgent, type Message } from '@ag-ui/client';
+import { FakeRun } from '../../support/gateway-fake-run.ts';
+import { startHarness, type Harness } from '../../support/gateway-harness.ts';
+import { eventually } from '../../support/wait-for.ts';
+
+export interface AgUiRig {
+  readonly h: Harness;
+  readonly url: string;
+  /** A client of a user's for one thread. */
+  agent(messages: readonly Message[], as?: string, threadId?: string): HttpAgent;
+  /** The worker of the oldest run that waits in a thread. */
+  work(threadId?: string): Promise<FakeRun>;
+}
+
+export async function startAgUi(): Promise<AgUiRig> {
+  const h = await startHarness();
+  const { url } = await h.listen();
+  return {
+    h,
+    url,
+    agent: (messages, as = 'ann', threadId = 't') =>
+      new HttpAgent({
+        url: `${url}/ag-ui/default`,
+        headers: { authorization: as.startsWith('Bearer ') ? as : h.bearer(as) },
+        threadId,
+        initialMessages: [...messages],
+      }),
+    async work(threadId = 't') {
+      let runId: string | undefined;
+      await eventually(async () => {
+        const loaded = await h.commandLog.load({ tenant: 'default', sessionId: threadId });
+        runId = loaded?.state.runs.find(({ state }) => state === 'queued')?.runId;
+        return runId !== undefined;
+      });
+      return FakeRun.take(h, threadId, runId ?? '');
+    },
+  };
+}
+
+export function user(id: string, content = 'go'): Message {
+  return { id, role: 'user', content };
+}
+
+/** The messages behind the last user message, without the ids of results. */
+export function answerOf({ messages }: Pick<HttpAgent, 'messages'>): unknown[] {
+  return messages.slice(messages.findLastIndex(({ role }) => role === 'user') + 1);
+}
+
+export function textOf({ messages }: Pick<HttpAgent, 'messages'>): string {
+  const texts = messages.slice(messages.findLastIndex(({ role }) => role === 'user') + 1);
+  return texts
+    .map(({ role, content }) => (role === 'assistant' && typeof content === 'string' ? content : ''))
+    .join('');
+}
+
+/** Resolves when the client holds this text. */
+export async function until(agent: HttpAgent, text: string): Promise<void> {
+  await eventually(() => textOf(agent) === text);
+}
