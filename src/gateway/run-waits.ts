@@ -38,6 +38,13 @@ export class RunWaits {
     this.#deps = deps;
   }
 
+  /** For a request that sends a prompt and waits for its end: to be called before the prompt is sent.
+   *  @throws GatewayError node-full, too-many */
+  mustHaveRoom({ ip }: FastifyRequest, identity: Identity): void {
+    this.#deps.streams.mustHaveRoom(identity);
+    this.#deps.admission.check(ip, identity.principal);
+  }
+
   /** Resolves when the run has ended or the wait is over; the caller reads which. @throws GatewayError draining,
    *  node-full, too-many; SessionError not-found */
   async wait(request: FastifyRequest, identity: Identity, wait: RunWait): Promise<void> {

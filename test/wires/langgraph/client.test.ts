@@ -186,7 +186,8 @@ describe('a streamed run', () => {
   it('is exact when the connection breaks twenty times, and the client comes back by itself', async () => {
     const h = await start();
     const { thread_id: thread } = await h.client.threads.create();
-    const parts = follow(h.client.runs.stream(thread, 'default', streamOf('go')));
+    const input = { ...inputOf('go'), streamMode: ['messages-tuple' as const] };
+    const parts = follow(h.client.runs.stream(thread, 'default', input));
     const run = await runOf(parts);
     const worker = await h.take(run);
     let text = '';
@@ -206,8 +207,8 @@ describe('a streamed run', () => {
     await worker.complete();
     const seen = await parts.ended();
     expect(textOf(seen)).toBe(text);
-    expect(seen.filter(({ event }) => event === 'metadata')).toHaveLength(1);
-    expect(seen.at(-1)?.event).toBe('end');
+    // The modes are those of the first request: no state comes.
+    expect(seen.map(({ event }) => event).filter((event) => event !== 'messages')).toEqual(['metadata', 'end']);
   });
 
   it('is seen by a second viewer that comes later, whole, and by one with the key in `x-api-key`', async () => {
@@ -326,6 +327,17 @@ describe('runs of a thread', () => {
     await eventually(async () => (await h.gateway.metrics.text()).includes('wire="langgraph"} 1'));
     await h.clock.advance(240_000);
     expect(await joining).toMatchObject({ status: 503, headers: { 'retry-after': '1' }, body: { code: 'not-ended' } });
+  });
+
+  it('are refused before the prompt is stored when the client has as many connections as it may have', async () => {
+    const h = await start({ config: { connectionsPerUserMax: 0 } });
+    await h.client.threads.create({ threadId: 't' });
+    for (const call of [
+      () => h.client.runs.wait('t', 'default', inputOf('x')),
+      () => follow(h.client.runs.stream('t', 'default', inputOf('x'))).ended(),
+    ])
+      await expect(call()).rejects.toEqual(status(429));
+    expect((await h.commandLog.load({ tenant: 'default', sessionId: 't' }))?.state.messages).toBe(0);
   });
 
   it('are 404 in an unknown and in a foreign thread, and 401 with a wrong token', async () => {

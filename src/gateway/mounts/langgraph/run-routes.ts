@@ -96,6 +96,8 @@ function createRoutes(mount: HttpApp, deps: RunRoutesDeps): void {
   mount.post('/threads/:threadId/runs/wait', { schema }, async (request, reply) => {
     const { threadId } = request.params;
     const run = mustBe(parseRunRequest(request.body));
+    // A client that is refused for a limit has not sent its prompt, and may send it again.
+    deps.runWaits.mustHaveRoom(request, identityOf(request));
     const runId = await send(deps, identityOf(request), threadId, run, request);
     reply.header('content-location', locationOf({ threadId, runId }));
     return join(deps, { threadId, runId }, request, reply);

@@ -86,14 +86,14 @@ function serialize(message: TranscriptMessage): readonly JsonObject[] {
   return answerMessages({ messageId, parts: parts ?? [{ kind: 'text', text }], usage });
 }
 
-/** @throws SessionError not-found, run-not-found */
+/** One run. Nothing is streamed, so it needs no room. @throws SessionError not-found, run-not-found */
 export async function readRun(
   { sessions, streams }: ThreadReadsDeps,
   identity: Identity,
   threadId: string,
   runId: string,
 ): Promise<RunTimeline> {
-  const { ref, after, answer } = await streams.startAtRun(identity, threadId, runId);
+  const { ref, after, answer } = await streams.startAtRun(identity, threadId, runId, { hasRoom: true });
   const page = await sessions.runs(identity.principal, ref, 1, { epoch: after.epoch, offset: answer.queuedAt + 1 });
   const [run] = page.runs;
   if (run?.runId !== runId) throw new SessionError('run-not-found');
