@@ -80,6 +80,10 @@ const a2aCall = (method: string, params: (names: Names) => unknown, more: Omit<R
   ...more,
 });
 
+function responsePath(end = ''): (names: Names) => string {
+  return ({ session, run }) => `/openai/v1/responses/resp_${run}.${session}${end}`;
+}
+
 const CASES: Readonly<Record<string, RouteCase>> = {
   'POST /langgraph/threads/:threadId/runs': langGraphRun,
   'POST /langgraph/threads/:threadId/runs/wait': langGraphRun,
@@ -124,6 +128,10 @@ const CASES: Readonly<Record<string, RouteCase>> = {
   'GET /openai/v1/chat/completions/:id': {
     path: ({ session, run }) => `/openai/v1/chat/completions/chatcmpl-${run}.${session}`,
   },
+  'GET /openai/v1/responses/:id': { path: responsePath() },
+  'DELETE /openai/v1/responses/:id': { path: responsePath() },
+  'GET /openai/v1/responses/:id/input_items': { path: responsePath('/input_items') },
+  'POST /openai/v1/responses/:id/cancel': { path: responsePath('/cancel'), body: () => ({}) },
   'GET /openai/v1/models/*': { path: () => undefined },
   'PUT /ds/v1/stream/*': { path: () => '/ds/v1/stream/mine', status: 201, makes: true },
 };

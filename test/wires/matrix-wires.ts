@@ -157,6 +157,22 @@ const chatCompletions: WireOfMatrix = {
   },
 };
 
+const responses: WireOfMatrix = {
+  name: 'Responses',
+  async watch(gateway, session, runId) {
+    const leave = new AbortController();
+    const stream = await openaiOf(gateway).responses.retrieve(
+      `resp_${runId}.${session}`,
+      { stream: true },
+      { signal: leave.signal },
+    );
+    return collect(stream, (event) => (event.type === 'response.output_text.delta' ? event.delta : ''), leave);
+  },
+  read: async (gateway, session, runId) =>
+    (await openaiOf(gateway).responses.retrieve(`resp_${runId}.${session}`)).output_text,
+  stop: (gateway, session, runId) => openaiOf(gateway).responses.cancel(`resp_${runId}.${session}`),
+};
+
 const a2a: WireOfMatrix = {
   name: 'A2A',
   async start({ a2a: rig }, session) {
@@ -248,4 +264,4 @@ const mcp: WireOfMatrix = {
   stop: (gateway, session, runId) => callTool(gateway, 'stop_run', { run: `${session}.${runId}` }),
 };
 
-export const MATRIX: readonly WireOfMatrix[] = [native, text, aiSdk, chatCompletions, a2a, langGraph, mcp];
+export const MATRIX: readonly WireOfMatrix[] = [native, text, aiSdk, chatCompletions, responses, a2a, langGraph, mcp];
