@@ -281,7 +281,7 @@ export class RunView {
     else if (this.#dropped.length > 0) this.#rewind(this.#parts.length - 1, changes);
     this.#parts.forEach((_, index) => this.#close(index, changes));
     this.endedAt = event.endedAt;
-    if ('usage' in event) this.usage = event.usage;
+    this.usage = event.usage;
     if (event.type === 'run.completed') [this.state, this.finishReason] = ['completed', event.finishReason];
     else if (event.type === 'run.failed') [this.state, this.error] = ['failed', event.error];
     else [this.state, this.cancelledBy, this.cancelReason] = ['cancelled', event.by, event.reason];

@@ -319,6 +319,23 @@ describe('a page with useChat', () => {
     expect([first.text(), queued.text(), next.text()]).toEqual(['a', '', 'third']);
   });
 
+  it('gets the frames of the protocol, a heartbeat first and [DONE] last', async () => {
+    const { h, address } = await start();
+    const { chat, responses } = openPage(h, address, { id: 'c1' });
+    const sent = chat.sendMessage({ text: 'go' });
+    const run = await takeRun(h, 'c1');
+    await run.say('a');
+    await run.complete();
+    await sent;
+    expect(responses[0]?.status).toBe(200);
+    const replay = await fetch(`${address.url}/api/chat/c1/stream`, { headers: { authorization: h.bearer('ann') } });
+    const lines = (await replay.text()).split('\n\n');
+    expect([lines[0], lines.at(-2), lines.at(-1)]).toEqual([': hb', 'data: [DONE]', '']);
+    expect(lines.slice(1, -2).map((line) => (JSON.parse(line.slice(6)) as { type: string }).type)).toEqual([
+      ...['start', 'start-step', 'text-start', 'text-delta', 'text-end', 'finish-step', 'finish'],
+    ]);
+  });
+
   it('gets data and metadata when it asks for them', async () => {
     const { h, page } = await start();
     const data: unknown[] = [];
