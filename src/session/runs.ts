@@ -111,7 +111,6 @@ function createdDrafts({ title, metadata }: NewSession, createdAt: string): Draf
 
 type Place = Pick<SendCommand, 'replaces' | 'follows'>;
 
-/** The same text on another branch is another message. Without the later fields the hash is as in earlier versions. */
 /** The later fields of a prompt that go into its records. */
 function pickGiven({ history, options, toolResults }: Prompt): Pick<Prompt, 'history' | 'options' | 'toolResults'> {
   return {
@@ -121,6 +120,7 @@ function pickGiven({ history, options, toolResults }: Prompt): Pick<Prompt, 'his
   };
 }
 
+/** The same text on another branch is another message. Without the later fields the hash is as in earlier versions. */
 function promptHash(prompt: Prompt): string {
   const { content, agent, model, replaces, after } = prompt;
   const body = [digestible(content), agent, model];
