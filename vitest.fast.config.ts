@@ -17,12 +17,15 @@ export default mergeConfig(
         'test/broker/contract/redis.test.ts',
         'test/session/user-limits.test.ts',
         'test/worlds/redis-world.test.ts',
+        'test/durable-streams/{engines,forks}.test.ts',
         // Seeded worlds, crashes and every engine's contract on a real disk: minutes.
         'test/worlds/{world,planted-bugs}.test.ts',
         'test/broker/contract/log.test.ts',
         'test/broker/log/{crash,recovery,memory,descriptors}.test.ts',
         'test/cases/**',
         'test/gateway/{unread-replies,crowded}.test.ts',
+        // Waits for streams that expire.
+        'test/wires/durable-streams/conformance.test.ts',
         // Blocks a core on purpose.
         'test/sdk/block-watch.test.ts',
       ],
