@@ -226,6 +226,46 @@ describe('POST /openai/v1/chat/completions, not streamed', () => {
     expect(runs[0]).toEqual(runs[1]);
   });
 
+  it('is refused once, without a retry, when its key was used for another prompt', async () => {
+    const { client } = await startChat();
+    let requests = 0;
+    const counting = (url: string | URL | Request, init?: RequestInit): Promise<globalThis.Response> => {
+      requests += 1;
+      return fetch(url, init);
+    };
+    const { completions } = client('ann', { maxRetries: 2, fetch: counting }).chat;
+    const headers = { 'idempotency-key': 'k' };
+    (await completions.create({ ...HI, stream: true }, { headers })).controller.abort();
+    const other = { ...HI, messages: [{ role: 'user' as const, content: 'other' }] };
+    expect(await failureOf(completions.create(other, { headers }))).toMatchObject({
+      status: 409,
+      code: 'message-conflict',
+    });
+    expect(requests).toBe(2);
+  });
+
+  it('does not show calls that the agent executes itself', async () => {
+    const { completions, stream } = await startChat();
+    const { chunks, run } = await stream();
+    const { runId } = run.run;
+    const call = { toolCallId: 'c1', toolName: 'look', executor: 'agent' } as const;
+    await run.add({ type: 'part.started', runId, part: 0, kind: 'tool-call', ...call });
+    await run.sayIn(0, 'tool-call', '{}');
+    await run.add({ type: 'tool.result', runId, toolCallId: 'c1', result: 1 });
+    await run.add({ type: 'part.started', runId, part: 1, kind: 'text' });
+    await run.sayIn(1, 'text', 'one');
+    await run.complete();
+    const reasons = [];
+    for await (const { choices } of chunks) {
+      expect(choices[0]?.delta).not.toHaveProperty('tool_calls');
+      reasons.push(choices[0]?.finish_reason);
+    }
+    expect(reasons.at(-1)).toBe('stop');
+    const [choice] = (await completions.retrieve(`chatcmpl-${runId}.s`)).choices;
+    expect(choice).toMatchObject({ finish_reason: 'stop', message: { content: 'one' } });
+    expect(choice?.message).not.toHaveProperty('tool_calls');
+  });
+
   it('makes a chat of its own without `x-session-id`, which is in no list and ends after an hour', async () => {
     const { h, completions } = await startChat();
     const { response, data } = await completions.create({ ...HI, stream: true }).withResponse();

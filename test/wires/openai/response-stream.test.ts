@@ -138,6 +138,19 @@ describe('the frames of a Response', () => {
     );
   });
 
+  it('open the first text with numbers that do not depend on how its deltas were merged', () => {
+    const { events } = play(
+      ['a', 'b', 'c'].map((text) => ({ do: 'text', text })),
+      'run.completed',
+    );
+    const whole = frames(merge(events, () => true));
+    for (const [place, { sequence_number: startingAfter }] of whole.entries()) {
+      const joined = [...whole.slice(0, place + 1), ...frames(events, { startingAfter })];
+      expect([place, accumulate(joined)]).toEqual([place, accumulate(whole)]);
+      expect([place, textsOf(joined)]).toEqual([place, textsOf(whole)]);
+    }
+  });
+
   it('do not change when a takeover says the same again', () => {
     const story = play([]);
     story.say('reasoning', 'hm');

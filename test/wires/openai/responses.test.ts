@@ -323,12 +323,18 @@ describe('GET /openai/v1/responses/{id}?stream=true', () => {
 
 describe('POST /openai/v1/responses/{id}/cancel', () => {
   it('waits for the end, shows every viewer the end, and changes nothing when it is repeated', async () => {
-    const { responses, stream } = await startChat();
+    const { h, responses, stream } = await startChat();
     const { events, run, id } = await stream();
     const live = all(events);
     await run.say('half');
     const cancelled = responses.cancel(id);
-    await turn();
+    const isCancelling = async (): Promise<boolean> => {
+      const loaded = await h.commandLog.load({ tenant: 'default', sessionId: 's' });
+      return loaded?.state.runs[0]?.state === 'cancelling';
+    };
+    while (!(await isCancelling())) await turn();
+    // A request that does not wait would be answered within these.
+    for (let i = 0; i < 5; i += 1) await responses.retrieve(id);
     await run.cancelled('ann');
     const output = [{ content: [{ text: 'half' }], status: 'incomplete' }];
     expect(await cancelled).toMatchObject({ id, status: 'cancelled', output });
@@ -410,6 +416,7 @@ describe('a response', () => {
     ['truncation', { truncation: 'auto' }],
     ['background', { background: true, store: false }],
     ['conversation', { previous_response_id: 'resp_a.s' }],
+    ['conversation', { conversation: { id: 'no.id' } }],
     ['previous_response_id', { conversation: null, previous_response_id: 'msg_a' }],
   ];
 

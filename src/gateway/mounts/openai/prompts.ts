@@ -74,7 +74,10 @@ export class Prompts {
       ...(asked.sessionId === undefined ? asked.ownChat : {}),
     };
     // What the native protocol bounds, as the number of tools, is bounded here as well.
-    if (!checkBody.Check(body)) throw new GatewayError('invalid-request');
+    if (!checkBody.Check(body))
+      throw new GatewayError('invalid-request', {
+        message: 'a name, a list or a number of the request is out of bounds',
+      });
     const trace = traceOfRequest(request.headers['traceparent']);
     return {
       sessionId,

@@ -42,6 +42,9 @@ const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
   parallel_tool_calls: [true],
 };
 
+/** That of a session. */
+const CONVERSATION_ID = /^[A-Za-z0-9_-]{1,128}$/;
+
 /** @throws RefusedParameter */
 export function readResponseRequest(body: unknown): ResponseRequest {
   if (!isFields(body)) throw invalid('body', 'an object');
@@ -80,6 +83,8 @@ function previousOf(body: Fields): RunInSession | undefined {
 function conversationOf(body: Fields): string | undefined {
   const conversation = given(body, 'conversation');
   const id = isFields(conversation) ? conversation['id'] : conversation;
-  if (id !== undefined && typeof id !== 'string') throw invalid('conversation', 'an id, or an object with an id');
+  if (id === undefined) return undefined;
+  if (typeof id !== 'string' || !CONVERSATION_ID.test(id))
+    throw invalid('conversation', 'an id, or an object with an id');
   return id;
 }
