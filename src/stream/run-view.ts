@@ -276,7 +276,10 @@ export class RunView {
 
   #end(event: RunTerminal): readonly Change[] {
     const changes: Change[] = [];
-    const short = this.#parts.findIndex(({ rest }) => rest !== '');
+    // What readers were shown and the run ends without: text, or the result of a call.
+    const short = this.#parts.findIndex(
+      ({ rest, toolCallId = '' }) => rest !== '' || this.#droppedResults.has(toolCallId),
+    );
     if (short >= 0) this.#rewind(short, changes);
     else if (this.#dropped.length > 0) this.#rewind(this.#parts.length - 1, changes);
     this.#parts.forEach((_, index) => this.#close(index, changes));

@@ -108,6 +108,23 @@ describe('RunView', () => {
     ]);
   });
 
+  it('takes back the result of a call that is said again without it', () => {
+    const story = new RunStory();
+    story.call('c1');
+    story.play({ do: 'result', which: 0, text: 'a house' });
+    story.dropFrom(0, 0);
+    story.call('c1');
+    story.end('run.failed');
+    const view = new RunView('r');
+    view.show();
+    const told = story.events.map(({ event, offset }) => view.apply(event, offset));
+    expect(told.at(-1)).toEqual([
+      { type: 'rewound', part: 0, at: 0, dropped: 0 },
+      { type: 'closed', part: 0 },
+      { type: 'ended' },
+    ]);
+  });
+
   it('takes back the parts behind a text that is said again shorter', () => {
     const story = new RunStory();
     story.say('text', 'one two');
