@@ -75,6 +75,21 @@ describe('a first prompt', () => {
     expect((await sessions.list(rig.alice, 100, undefined)).sessions).toHaveLength(70);
   });
 
+  it('lists a chat whose id an unlisted chat had before', async () => {
+    const node = limitedNode(1000);
+    const { rig, runs, sessions } = node;
+    await sessions.create(rig.alice, chat('a'), { isListed: false });
+    await sessions.remove(rig.alice, chat('a'));
+    await runs.send(rig.alice, chat('a'), PROMPT);
+    expect(await listed(node)).toEqual(['a']);
+    // Also after the list was written again.
+    for (let i = 0; i < 70; i += 1) await sessions.create(rig.alice, chat(`c${i}`), {});
+    for (const _ of ['rewrites', 'reads']) {
+      const { sessions: all } = await sessions.list(rig.alice, 100, undefined);
+      expect(all.map(({ sessionId }) => sessionId)).toContain('a');
+    }
+  });
+
   it('is not named in the list at all where no limit needs it', async () => {
     const node = limitedNode(0);
     const { rig, runs } = node;

@@ -171,14 +171,22 @@ async function readEntries(broker: Broker, principal: Principal): Promise<Stored
       if (item.kind !== 'record') continue;
       last = Math.max(last, item.offset);
       records += 1;
-      // Of two records for one chat the older one gives its time, so that a chat does not move in the list.
       const entries = decodeEntries(item.data);
       if (entries === undefined) isDamaged = true;
-      for (const entry of entries ?? []) found.set(entry.sessionId, entry);
+      for (const entry of entries ?? []) found.set(entry.sessionId, joined(entry, found.get(entry.sessionId)));
     }
     if (found.size >= CHAT_LIST_MAX) break;
   }
   return { entries: [...found.values()], epoch, next: last + 1, records, isDamaged };
+}
+
+/** Of two names of one chat the older one gives its time, so that a chat does not move in the list. The mark counts
+ *  only if both have it: the older one may be of a chat that is gone, and the chat itself says whether it is listed. */
+function joined(older: Entry, newer: Entry | undefined): Entry {
+  const { sessionId, createdAt } = older;
+  return older.isUnlisted === true && newer !== undefined && newer.isUnlisted !== true
+    ? { sessionId, createdAt }
+    : older;
 }
 
 interface Rewrite extends Pick<StoredList, 'next'> {
