@@ -3,8 +3,11 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import type { BrokerEngine } from '../../src/broker/broker.ts';
+import { BrokerError } from '../../src/broker/errors.ts';
 import { CommandLog } from '../../src/session/commands/command-log.ts';
+import { chatTopic } from '../../src/session/topic-names.ts';
 import { openLog, segmentPath, type OpenedLog } from '../broker/log/opened-log.ts';
+import { wrapBroker } from '../support/wrapped-broker.ts';
 import { startHarness, type Harness } from '../support/gateway-harness.ts';
 
 const DAMAGE_LINE = 'a record of a list of chats is damaged';
@@ -44,5 +47,23 @@ describe('GET /v1/sessions', () => {
     ]);
     const [line = '{}', ...more] = damageLines(h);
     expect([JSON.parse(line), more]).toMatchObject([{ level: 50 }, []]);
+  });
+
+  it('leaves out a chat of which nothing can be read, also for a token that names its chats', async () => {
+    const log = await openLog();
+    const before = await startOn(log, log.broker);
+    for (const sessionId of ['lost', 'whole']) await before.call('POST', '/v1/sessions', 'ann', { sessionId });
+    const lost = chatTopic({ tenant: 'default', sessionId: 'lost' });
+    const broker = wrapBroker(log.broker, {
+      read: (topic, from, options) =>
+        topic === lost
+          ? Promise.reject(new BrokerError('corrupt', 'not readable'))
+          : log.broker.read(topic, from, options),
+    });
+    const h = await startOn(log, broker);
+    for (const sessions of [undefined, ['lost', 'whole']]) {
+      const { status, body } = await h.call('GET', '/v1/sessions', h.bearer('ann', { sessions }));
+      expect([status, body['sessions']]).toEqual([200, [expect.objectContaining({ sessionId: 'whole' })]]);
+    }
   });
 });

@@ -8,6 +8,7 @@ import {
   parsePageEnd,
   type PageEnd,
 } from '../../session/stores/chat-pages.ts';
+import { isDamage } from '../../session/commands/earlier-state.ts';
 import { isSessionError } from '../../session/errors.ts';
 import type { SessionSummary } from '../../session/session-summary.ts';
 import type { SessionList, Sessions } from '../../session/sessions.ts';
@@ -221,7 +222,8 @@ async function describeIfThere(
   try {
     return await sessions.describe(identity.principal, await sessionIds.find(identity, sessionId));
   } catch (error) {
-    if (isSessionError(error, 'not-found')) return undefined;
+    // One chat of which nothing can be read must not make the whole list fail.
+    if (isSessionError(error, 'not-found') || isDamage(error)) return undefined;
     throw error;
   }
 }
