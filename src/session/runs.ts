@@ -28,6 +28,7 @@ import { findBranch, findPrompt, type FoundPrompt } from './history/find-branch-
 import { loadOwned, requireOwner, requireOwnerInEpoch } from './require-owner.ts';
 import { endRun, readRun } from './commands/run-ending.ts';
 import { SessionError } from './errors.ts';
+import { pickDetails } from './session-summary.ts';
 import { SESSION_TTL_MS, type NewSession } from './sessions.ts';
 import type { Principal, SessionRef } from './session-ref.ts';
 import { SteadyTime } from './commands/steady-time.ts';
@@ -103,9 +104,9 @@ interface Sending {
 }
 
 /** A chat that begins with a prompt has a `session.created` only for its title and metadata. */
-function createdDrafts({ title, metadata }: NewSession, createdAt: string): Draft[] {
-  if (title === undefined && metadata === undefined) return [];
-  const details = { ...(title === undefined ? {} : { title }), ...(metadata === undefined ? {} : { metadata }) };
+function createdDrafts(session: NewSession, createdAt: string): Draft[] {
+  const details = pickDetails(session);
+  if (Object.keys(details).length === 0) return [];
   return [{ event: { type: 'session.created', ...details, createdAt } }];
 }
 

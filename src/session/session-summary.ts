@@ -6,6 +6,11 @@ export interface SessionDetails {
   readonly metadata?: JsonObject;
 }
 
+/** The details that are given, and no other field. */
+export function pickDetails({ title, metadata }: SessionDetails): SessionDetails {
+  return { ...(title === undefined ? {} : { title }), ...(metadata === undefined ? {} : { metadata }) };
+}
+
 export interface SessionSummary extends SessionDetails {
   readonly sessionId: string;
   readonly createdAt: string;

@@ -21,7 +21,7 @@ import type { LogPrefix } from './history/major-records.ts';
 import { readRuns, type RunPage } from './history/run-pages.ts';
 import { loadOwned, requireOwner, owns } from './require-owner.ts';
 import { idOf, type Principal, type SessionRef } from './session-ref.ts';
-import type { SessionDetails, SessionSummary } from './session-summary.ts';
+import { pickDetails, type SessionDetails, type SessionSummary } from './session-summary.ts';
 import { removedFromOpenRuns } from './stores/open-runs.ts';
 import { RemovedNames } from './stores/removed-names.ts';
 import { chatTopic, cursorsTopic, watchTopic } from './topic-names.ts';
@@ -104,12 +104,11 @@ export class Sessions {
   async #create(
     principal: Principal,
     ref: SessionRef,
-    { title, metadata, ttlMs: requestedMs, isListed }: NewSession,
+    { ttlMs: requestedMs, isListed, ...details }: NewSession,
     isNew: boolean,
   ): Promise<{ created: boolean; position: Position }> {
     const createdAt = isoTime(this.#clock);
     const { ttlMs, life } = this.#lifetimeOf(ref, requestedMs);
-    const details = { ...(title === undefined ? {} : { title }), ...(metadata === undefined ? {} : { metadata }) };
     return this.#log.transact<{ created: boolean; position: Position }>(
       ref,
       (loaded) => {
@@ -119,7 +118,7 @@ export class Sessions {
         }
         const begins = newCommandState(principal.user, createdAt, ttlMs, isListed);
         return {
-          ...foldDrafts(begins, [{ event: { type: 'session.created', ...details, createdAt } }]),
+          ...foldDrafts(begins, [{ event: { type: 'session.created', ...pickDetails(details), createdAt } }]),
           life,
           answer: ({ epoch, first }) => ({ created: true, position: { epoch, offset: first } }),
         };
@@ -140,7 +139,7 @@ export class Sessions {
       const seen = await this.authorize(principal, ref);
       const { createdAt } = seen.state;
       const lifetime = requestedMs === undefined ? {} : { ttlMs: await this.#ttlFromNow(ref, requestedMs, createdAt) };
-      const merged = { ...(await this.#readDetails(ref, seen)), ...details };
+      const merged = { ...(await this.#readDetails(ref, seen)), ...pickDetails(details) };
       const isUpdated = await this.#log.transact<boolean>(ref, (loaded) => {
         const { epoch, state } = requireOwner(principal, loaded);
         if (epoch !== seen.epoch || state.infoAt !== seen.state.infoAt) return { unchanged: false };
@@ -222,7 +221,7 @@ export class Sessions {
       const found = await this.#log.findEarlier(ref);
       if (found?.state === undefined) throw error;
       if (found.state.owner !== principal.user) throw new SessionError('not-found');
-      return damagedSummary(ref, found.info);
+      return damagedSummary(ref, found.info, found.state);
     }
   }
 
@@ -335,8 +334,7 @@ export class Sessions {
     const item = result.kind === 'batch' ? result.items[0] : undefined;
     const event = item?.kind === 'record' ? decodeEvent(item.data) : undefined;
     if (event?.type !== 'session.created' && event?.type !== 'session.updated') return {};
-    const { title, metadata } = event;
-    return { ...(title === undefined ? {} : { title }), ...(metadata === undefined ? {} : { metadata }) };
+    return pickDetails(event);
   }
 }
 
@@ -351,7 +349,7 @@ function lifetimeOf(
     : { lastActiveAt, expiresAt: new Date(expiresAt).toISOString() };
 }
 
-function damagedSummary(ref: SessionRef, info: TopicInfo): SessionSummary {
+function damagedSummary(ref: SessionRef, info: TopicInfo, { isUnlisted }: CommandState): SessionSummary {
   const { epoch, next, earliest } = info;
   const lifetime = lifetimeOf(info, new Date(0).toISOString());
   return {
@@ -360,6 +358,7 @@ function damagedSummary(ref: SessionRef, info: TopicInfo): SessionSummary {
     ...lifetime,
     position: encodePosition({ epoch, offset: Math.max(0, next - 1) }),
     earliest: encodePosition({ epoch, offset: earliest }),
+    ...(isUnlisted === true ? { isListed: false } : {}),
     queued: 0,
     messages: 0,
     damaged: true,

@@ -1,5 +1,6 @@
 // What a first prompt says about its chat, over HTTP.
 import { describe, expect, it } from 'vitest';
+import { chatTopic } from '../../src/session/topic-names.ts';
 import { startHarness } from '../support/gateway-harness.ts';
 
 const MESSAGES = '/v1/sessions/s/messages';
@@ -15,6 +16,18 @@ describe('a first prompt', () => {
     const headers = { authorization: h.bearer('ann', { sessions: ['s'] }) };
     const limited = await h.gateway.app.inject({ url: '/v1/sessions', headers });
     expect(limited.json()).toMatchObject({ sessions: [] });
+  });
+
+  it('is the only one that says whether the chat is listed: a change of the title says nothing of it', async () => {
+    const h = await startHarness();
+    await h.call('POST', '/v1/sessions', 'ann', { sessionId: 's' });
+    expect((await h.call('PATCH', '/v1/sessions/s', 'ann', { title: 'x', isListed: false })).status).toBe(200);
+    const topic = chatTopic({ tenant: 'default', sessionId: 's' });
+    const read = await h.broker.read(topic, 'earliest', {});
+    expect(read.kind === 'batch' && read.items.map((item) => (item.kind === 'record' ? item.data : ''))).toEqual([
+      expect.stringContaining('session.created'),
+      expect.stringMatching(/^1 session\.updated \{"title":"x"\}\n/),
+    ]);
   });
 
   it('bounds the TTL, as a request that creates a session does', async () => {

@@ -108,20 +108,23 @@ test('a chat whose title cannot be read is described as in the list, and only to
   const log = await openLog();
   const broker = wrapBroker(log.broker, {
     read: (topic, from, options) =>
-      topic === chatTopic(DAMAGED) && typeof from === 'object' && from.offset === 0
+      topic !== chatTopic(WHOLE) && topic !== chatListTopic(YOU) && typeof from === 'object' && from.offset === 0
         ? Promise.reject(new BrokerError('corrupt', 'not readable'))
         : log.broker.read(topic, from, options),
   });
   const before = new Sessions(log.broker, new CommandLog(log.broker, () => 0), log.clock);
   for (const ref of [DAMAGED, WHOLE]) await before.create(YOU, ref, { title: `first of ${ref.sessionId}` });
+  const hidden = { tenant: 't', sessionId: 'hidden' };
+  await before.create(YOU, hidden, { title: 'x', isListed: false });
   const prompt = { content: 'x', agent: 'writer', model: '', priority: 'normal', onBusy: 'queue' } as const;
   const runs = new Runs(log.broker, new CommandLog(log.broker, () => 0), log.clock, () => 'id');
-  await runs.send(YOU, DAMAGED, prompt);
+  for (const ref of [DAMAGED, hidden]) await runs.send(YOU, ref, prompt);
 
   const sessions = new Sessions(broker, new CommandLog(broker, () => 0), log.clock);
   const described = await sessions.describe(YOU, DAMAGED);
   expect(described).toMatchObject({ sessionId: 'damaged', damaged: true });
   expect((await sessions.list(YOU, 10, undefined)).sessions).toContainEqual(described);
+  expect(await sessions.describe(YOU, hidden)).toMatchObject({ damaged: true, isListed: false });
   expect(await sessions.describe(YOU, WHOLE)).not.toHaveProperty('damaged');
   await expect(sessions.describe(OTHER, DAMAGED)).rejects.toSatisfy((error) => isSessionError(error, 'not-found'));
 });
