@@ -27,6 +27,7 @@ function brokenCalls(messages: readonly ModelMessage[]): string[] {
     const ids = toolCalls.map(({ toolCallId }) => toolCallId);
     const results = messages.slice(i + 1, i + 1 + ids.length).map(({ toolCallId }) => toolCallId);
     if (JSON.stringify(results) !== JSON.stringify(ids)) broken.push('each call has its result');
+    if (new Set(ids).size < ids.length) broken.push('each call has an id of its own');
     if (before !== 'user' && before !== 'tool') broken.push('calls are behind a user');
     const next = messages[i + 1 + ids.length]?.role;
     if (next !== undefined && next !== 'assistant') broken.push('the model continues behind the results');

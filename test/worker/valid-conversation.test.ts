@@ -277,6 +277,26 @@ describe('the conversation with tools', () => {
     { role: 'tool', toolCallId: 'c2', content: '{"error":"no"}' },
   ];
 
+  it('has the first of two calls with one id, and one result', () => {
+    const twice = { toolCallId: 'c1', toolName: 'look', arguments: '{}' };
+    const { messages } = validConversation(
+      [
+        { role: 'user', content: 'what?', status: 'given' },
+        { role: 'assistant', content: '', toolCalls: [twice, { ...twice, arguments: '{"b":1}' }], status: 'given' },
+        { role: 'tool', content: 'a house', toolCallId: 'c1', status: 'given' },
+        { role: 'assistant', content: 'A house.', status: 'given' },
+        user,
+      ],
+      limits,
+    );
+    expect(brokenRules(messages)).toEqual([]);
+    expect(messages.slice(1, 4)).toEqual([
+      { role: 'assistant', content: '', toolCalls: [twice] },
+      { role: 'tool', content: 'a house', toolCallId: 'c1' },
+      { role: 'assistant', content: 'A house.' },
+    ]);
+  });
+
   it('ends with the results that the newest prompt has, in the order of their calls', () => {
     expect(validConversation([question, answer, results], limits)).toEqual({ messages: told, isFull: false });
   });

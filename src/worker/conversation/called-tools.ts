@@ -57,11 +57,15 @@ function stepsOf(parts: readonly TranscriptPart[]): Step[] {
   return steps;
 }
 
-/** A message of the model with calls, and their results. */
-export function callMessages(
-  content: ModelMessage['content'],
-  answered: readonly { readonly call: ToolCall; readonly outcome: ToolOutcome }[],
-): ModelMessage[] {
+interface AnsweredCall {
+  readonly call: ToolCall;
+  readonly outcome: ToolOutcome;
+}
+
+/** A message of the model with calls, and their results. Of two calls with one id only the first is sent: a server
+ *  could not match their results. */
+export function callMessages(content: ModelMessage['content'], all: readonly AnsweredCall[]): ModelMessage[] {
+  const answered = all.filter(({ call }, i) => all.findIndex((one) => one.call.toolCallId === call.toolCallId) === i);
   return [
     {
       role: 'assistant',
