@@ -16,14 +16,14 @@ export const TOOL_RESULTS_BYTES_MAX = 512 * 1024;
 
 /** Undefined fields are left out. @throws GatewayError invalid-request, too-large */
 export function checkedFields(
-  body: Pick<PromptBody, 'content' | 'replaces' | 'after' | 'history' | 'options' | 'toolResults'>,
+  body: Pick<PromptBody, 'messageId' | 'content' | 'replaces' | 'after' | 'history' | 'options' | 'toolResults'>,
 ): Pick<Prompt, 'replaces' | 'after' | 'history' | 'options' | 'toolResults'> {
-  const { content, replaces, after, history = [], options = {}, toolResults } = body;
+  const { messageId, content, replaces, after, history = [], options = {}, toolResults } = body;
   if ([replaces, after, body.history].filter((place) => place !== undefined).length > 1)
     throw invalid('a prompt has one of replaces, after and history');
   if (content === undefined && toolResults === undefined) throw invalid('a prompt has content or toolResults');
   mustFit(options, OPTIONS_BYTES_MAX, 'the options of a prompt');
-  checkHistory(history);
+  checkHistory(history, messageId);
   checkResults(toolResults ?? []);
   return {
     ...(replaces === undefined ? {} : { replaces }),
@@ -43,9 +43,10 @@ function checkResults(results: readonly ToolOutcome[]): void {
   });
 }
 
-function checkHistory(history: readonly GivenMessage[]): void {
+function checkHistory(history: readonly GivenMessage[], promptId: string | undefined): void {
+  const ids = new Set(promptId === undefined ? [] : [promptId]);
   history.forEach((message, i) => {
-    const fault = findGivenFault(message);
+    const fault = findGivenFault(message, i, ids);
     if (fault !== undefined) throw invalid(`history/${i}: ${fault}`);
     mustFit(message, GIVEN_MESSAGE_BYTES_MAX, `history/${i}`);
   });

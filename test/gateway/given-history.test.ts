@@ -38,6 +38,9 @@ describe('a history', () => {
     ['an attachment', { history: [{ role: 'user', content: [{ type: 'attachment', attachmentId: 'a' }] }] }],
     ['a run to follow as well', { history: [user], after: 'r' }],
     ['a prompt to replace as well', { history: [user], replaces: 'm' }],
+    ['two messages of one id', { history: [user, { ...user, messageId: 'u' }, { ...user, messageId: 'u' }] }],
+    ['the id that another message gets', { history: [{ ...user, messageId: 'history:1' }, user] }],
+    ['a message of the id of its prompt', { messageId: 'm', history: [{ ...user, messageId: 'm' }] }],
     ['too many messages', { history: Array.from({ length: HISTORY_MESSAGES_MAX + 1 }, () => user) }],
   ])('is refused with %s, and makes no chat', async (_name, more) => {
     const h = await startHarness();

@@ -11,12 +11,21 @@ export const HISTORY_BYTES_MAX = 8 * 1024 * 1024;
 export const GIVEN_MESSAGE_BYTES_MAX = 960 * 1024;
 
 export type GivenMessage = Omit<HistoryGiven, 'type' | 'index' | 'createdAt' | 'messageId'> & {
-  /** Undefined: `history:` and the index. */
+  /** Unlike those of the other messages and of the prompt. Undefined: `history:` and the index. */
   readonly messageId?: string;
 };
 
-/** Why the message cannot be given; undefined if it can. */
-export function findGivenFault({ role, content, toolCalls, toolCallId }: GivenMessage): string | undefined {
+function givenId({ messageId }: GivenMessage, index: number): string {
+  return messageId ?? `history:${index}`;
+}
+
+/** Why the message cannot be given; undefined if it can. `ids`: of the prompt and of the messages before it; its own is
+ *  added. Clients find a message by its id. */
+export function findGivenFault(message: GivenMessage, index: number, ids: Set<string>): string | undefined {
+  const { role, content, toolCalls, toolCallId } = message;
+  const id = givenId(message, index);
+  if (ids.has(id)) return 'another message has this messageId';
+  ids.add(id);
   if (toolCalls !== undefined && role !== 'assistant') return 'only the role assistant has toolCalls';
   if ((toolCallId === undefined) === (role === 'tool')) return 'the role tool has a toolCallId, and no other role';
   if (typeof content !== 'string' && content.some(({ type }) => type === ATTACHMENT))
@@ -25,14 +34,17 @@ export function findGivenFault({ role, content, toolCalls, toolCallId }: GivenMe
 }
 
 export function givenEvents(history: readonly GivenMessage[], createdAt: string): HistoryGiven[] {
-  return history.map(({ messageId, role, content, toolCalls, toolCallId }, index) => ({
-    type: 'history.given',
-    messageId: messageId ?? `history:${index}`,
-    index,
-    role,
-    content,
-    ...(toolCalls === undefined ? {} : { toolCalls }),
-    ...(toolCallId === undefined ? {} : { toolCallId }),
-    createdAt,
-  }));
+  return history.map((message, index) => {
+    const { role, content, toolCalls, toolCallId } = message;
+    return {
+      type: 'history.given',
+      messageId: givenId(message, index),
+      index,
+      role,
+      content,
+      ...(toolCalls === undefined ? {} : { toolCalls }),
+      ...(toolCallId === undefined ? {} : { toolCallId }),
+      createdAt,
+    };
+  });
 }
