@@ -5,7 +5,7 @@ import type { Clock } from '../base/clock.ts';
 import type { CommandLog } from '../session/commands/command-log.ts';
 import type { Attachments } from '../session/attachments/attachments.ts';
 import type { MessageContent } from '../session/events/chat-event.ts';
-import type { Branch, Branches } from '../session/branches.ts';
+import type { Branch, Branches, Regeneration } from '../session/branches.ts';
 import type { Prompt, Runs, SentPrompt } from '../session/runs.ts';
 import type { SessionRef } from '../session/session-ref.ts';
 import { sessionAttributes, traced, type SpanOptions, type WorkSpan } from '../base/tracing.ts';
@@ -78,8 +78,8 @@ export class ChatCommands {
     });
   }
 
-  /** Requests another answer to a prompt. @throws GatewayError draining, forbidden, unknown-agent, unknown-model;
-   *  SessionError */
+  /** Requests another answer to a prompt. @throws GatewayError draining, forbidden, unknown-agent, unknown-model,
+   *  option-refused; SessionError */
   async regenerate(
     identity: Identity,
     sessionId: string,
@@ -92,14 +92,14 @@ export class ChatCommands {
     requireWrite(identity);
     const ref = await this.#deps.sessionIds.find(identity, sessionId);
     const { answerId, agent, model, priority, onBusy = 'queue' } = body;
-    const regeneration = {
+    const regeneration: Regeneration = {
       messageId,
       ...(answerId === undefined ? {} : { answerId }),
       ...(agent === undefined ? {} : { agent }),
       ...(model === undefined ? {} : { model }),
       priority: grantPriority(identity, priority),
       onBusy,
-      admit: (asked: string, its: string) => modelFor(config.agents, asked, its, ''),
+      admit: (asked, its, options) => modelFor(config.agents, asked, its, '', options),
     };
     return traced('holdline.send', this.#sendSpan(ref, parent, {}), clock, async (span) => {
       const traceable = withTrace(regeneration, span);

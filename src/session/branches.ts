@@ -5,6 +5,7 @@ import { encodePosition } from '../broker/position.ts';
 import { isoTime, type Clock } from '../base/clock.ts';
 import { SteadyTime } from './commands/steady-time.ts';
 import type { RunPriority } from './events/chat-event.ts';
+import type { RunOptions } from './events/run-options.ts';
 import type { CommandLog } from './commands/command-log.ts';
 import type { BranchTip } from './commands/command-state.ts';
 import { bodyHashOf, decideRegenerate, decideSelect, findRepeat, type TimeOfRun } from './commands/decisions.ts';
@@ -24,8 +25,8 @@ export interface Regeneration {
   readonly agent?: string;
   readonly model?: string;
   /** Returns the model to request of this agent ('' requests the agent's default), or throws if the agent does not
-   *  allow it. */
-  readonly admit: (agent: string, model: string) => string;
+   *  allow it, or an option of the prompt. */
+  readonly admit: (agent: string, model: string, options: RunOptions | undefined) => string;
   readonly priority: RunPriority;
   readonly onBusy: 'queue' | 'interrupt' | 'reject';
   /** As in `Prompt`. */
@@ -76,7 +77,8 @@ export class Branches {
     const prompt = await findPrompt(this.#broker, ref, seen, messageId);
     const { agent = prompt.agent } = regeneration;
     // Another agent has other models.
-    const model = regeneration.admit(agent, regeneration.model ?? (agent === prompt.agent ? prompt.model : ''));
+    const wanted = regeneration.model ?? (agent === prompt.agent ? prompt.model : '');
+    const model = regeneration.admit(agent, wanted, prompt.options);
     const bodyHash = bodyHashOf(['regenerate', messageId, regeneration.agent, regeneration.model]);
     const command = {
       messageId,

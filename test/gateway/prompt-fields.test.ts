@@ -45,6 +45,18 @@ describe('options', () => {
     await expectNothing(h);
   });
 
+  it('are refused when another agent shall answer the prompt and does not take them', async () => {
+    const h = await startHarness(KNOWING);
+    await h.call('POST', MESSAGES, 'ann', { messageId: 'm', content: 'x', options: { topP: 1 } });
+    await h.call('POST', '/v1/sessions/s/cancel', 'ann', {});
+    const again = `${MESSAGES}/m/regenerate`;
+    expect(await h.call('POST', again, 'ann', { agent: 'strict' })).toMatchObject({
+      status: 400,
+      body: { error: { code: 'option-refused', details: { option: 'topP' } } },
+    });
+    expect((await h.call('POST', again, 'ann', {})).status).toBe(202);
+  });
+
   it.each<[string, object]>([
     ['a temperature above 2', { temperature: 2.1 }],
     ['a limit of no tokens', { maxOutputTokens: 0 }],
