@@ -61,6 +61,16 @@ describe('a run', () => {
     expect(broker.charged).toEqual([4000 / CHARS_PER_TOKEN]);
   });
 
+  it('counts the calls that the model receives in an estimate', async () => {
+    const broker = start();
+    const call = { toolCallId: 'c', toolName: 'n'.repeat(40), arguments: `{"a":"${'x'.repeat(352)}"}` };
+    const history = [{ role: 'assistant' as const, content: '', toolCalls: [call] }];
+    await rig.prompt('', { history, toolResults: [{ toolCallId: 'c', result: 'r'.repeat(400) }] });
+    (await rig.model.call(0)).say('a'.repeat(200), { type: 'finish', reason: 'stop' });
+    await eventually(() => broker.charged.length > 0);
+    expect(broker.charged).toEqual([1000 / CHARS_PER_TOKEN]);
+  });
+
   it('charges what it has used so far with each extension of its lease, and once more at its end', async () => {
     const broker = start();
     await rig.prompt('p'.repeat(1000));

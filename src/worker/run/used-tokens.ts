@@ -11,10 +11,11 @@ export function usedTokens(usage: RunUsage | undefined, chars: number): number {
   return usage === undefined ? Math.ceil(chars / CHARS_PER_TOKEN) : usage.inputTokens + usage.outputTokens;
 }
 
-/** Counts text only: what an image costs depends on the model. */
+/** Counts text, and the arguments of calls. What an image costs depends on the model. */
 export function charsOf(messages: readonly ModelMessage[]): number {
   let chars = 0;
-  for (const { content } of messages) {
+  for (const { content, toolCalls = [] } of messages) {
+    for (const call of toolCalls) chars += call.toolName.length + call.arguments.length;
     if (typeof content === 'string') chars += content.length;
     else for (const part of content) chars += typeof part['text'] === 'string' ? part['text'].length : 0;
   }
