@@ -54,8 +54,9 @@ export class LastRequests {
     this.#known.set(socket, { isStreaming: true, leftovers: 0 });
   }
 
-  /** Called for every request. True: the request came after the last one and gets no answer. The head of a stream says
-   *  `connection: close`; a client that still sends a request is disconnected after the bytes written so far. */
+  /** Called for every request. True: the request came after the last one and gets no answer. A client that sends a
+   *  request while its stream is open is disconnected after the bytes written so far: no stream can be followed by
+   *  another answer, also where its head does not say `connection: close` (http-stream.ts). */
   refuse(socket: Socket): boolean {
     const known = this.#known.get(socket);
     if (known === undefined) return false;
