@@ -2,8 +2,11 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { RunOptions } from '../../src/session/events/run-options.ts';
 import { completionBody } from '../../src/worker/providers/openai/completion-request.ts';
+import { readOptions } from '../../src/worker/run/read-options.ts';
+import { chatTopic } from '../../src/session/topic-names.ts';
 import type { ModelMessage, ProviderRequest } from '../../src/worker/provider.ts';
 import { ChatRig, type PlayedCall, type RigOptions } from '../support/chat-rig.ts';
+import { wrapBroker } from '../support/wrapped-broker.ts';
 import { eventually } from '../support/wait-for.ts';
 
 const tools = [{ name: 'look', description: 'looks', parameters: { type: 'object' } }];
@@ -48,6 +51,23 @@ describe('the options of a prompt', () => {
     expect(third.request.options).toBeUndefined();
     expect(third.request.messages[0]).toEqual({ role: 'system', content: 'be brief' });
     await finished(rig, third.say('.'));
+  });
+
+  it('fail the run with log-damaged where their record is lost', async () => {
+    const rig = new ChatRig();
+    onTestFinished(() => rig.close());
+    await rig.prompt('x', { options: { temperature: 1 } });
+    const loaded = await rig.log.load(rig.ref);
+    const [run] = loaded?.state.runs ?? [];
+    if (loaded === undefined || run === undefined) throw new Error('no run waits');
+    const { epoch } = loaded;
+    const at = run.queuedAt;
+    const lost = { kind: 'lost', from: at, to: at } as const;
+    const broker = wrapBroker(rig.broker, {
+      read: async () => Promise.resolve({ kind: 'batch', epoch, items: [lost], next: at + 1, end: true }),
+    });
+    const read = readOptions(broker, chatTopic(rig.ref), epoch, run);
+    await expect(read).rejects.toMatchObject({ name: 'AgentError', code: 'log-damaged', retryable: true });
   });
 
   it('fail the run where only the worker knows that its agent does not take them', async () => {
