@@ -48,6 +48,8 @@ function play(all: readonly Step[]): RunStory {
   return story;
 }
 
+const FROM_NOTHING: Step = { do: 'restart', keep: 0, again: 0, size: 1 };
+
 interface Answer {
   readonly text: string;
   readonly reasoning: string;
@@ -117,6 +119,25 @@ describe('the stream of an AG-UI run', () => {
       }),
       { numRuns: 40 },
     );
+  });
+
+  it.each<[string, Step[]]>([
+    ['reasoning', [{ do: 'reasoning', text: 'ab' }, FROM_NOTHING, { do: 'text', text: 'c' }]],
+    ['text', [{ do: 'text', text: 'ab' }, FROM_NOTHING, { do: 'text', text: 'c' }]],
+    ['text with reasoning in its place', [{ do: 'text', text: 'ab' }, FROM_NOTHING, { do: 'reasoning', text: 'c' }]],
+    [
+      'a result',
+      [
+        { do: 'call' },
+        { do: 'arguments', which: 0, text: 'ab' },
+        { do: 'result', which: 0, text: 'c' },
+        { do: 'restart', keep: 50, again: 0, size: 1 },
+        { do: 'arguments', which: 0, text: 'd' },
+      ],
+    ],
+  ])('takes back %s that a restart has dropped', async (_, all) => {
+    const story = play(all);
+    expect(heldOf(await read(streamFrom(story.events, 1).frames))).toEqual(saidOf(story));
   });
 
   it('sends no frame for text that a takeover says again as it was', () => {
