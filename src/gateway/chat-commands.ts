@@ -59,10 +59,26 @@ export class ChatCommands {
     parent?: string,
     answerId?: string,
   ): Promise<SentMessage> {
-    const { readiness, sessionIds, attachments } = this.#deps;
+    const ref = (): Promise<SessionRef> => this.#deps.sessionIds.findOrMake(identity, sessionId);
+    return this.#send(identity, ref, body, parent, answerId);
+  }
+
+  /** The same in a chat of its own, whose id is one of `freshId`. A refused prompt makes no chat. @throws as `send` */
+  async sendFirst(identity: Identity, freshId: string, body: PromptBody, parent?: string): Promise<SentMessage> {
+    return this.#send(identity, () => this.#deps.sessionIds.make(identity, freshId), body, parent);
+  }
+
+  async #send(
+    identity: Identity,
+    find: () => Promise<SessionRef>,
+    body: PromptBody,
+    parent: string | undefined,
+    answerId?: string,
+  ): Promise<SentMessage> {
+    const { readiness, attachments } = this.#deps;
     readiness.mustNotDrain();
     requireWrite(identity);
-    const ref = await sessionIds.findOrMake(identity, sessionId);
+    const ref = await find();
     const resolved = await attachments.resolve(identity.principal, ref, body.content ?? '');
     const prompt = { ...this.#prompt(identity, body, resolved), ...(answerId === undefined ? {} : { answerId }) };
     const attributes = { 'holdline.agent': prompt.agent, 'gen_ai.request.model': prompt.model };

@@ -101,6 +101,13 @@ describe.each(BINDINGS)('an A2A client over %s', (binding) => {
     expect(seen((await answer) as Task)).toEqual(['COMPLETED', 'the answer']);
   });
 
+  it('begins a context of its own where session ids are claimed', async () => {
+    const rig = await startA2a({ config: { sessionIds: 'claimed' } });
+    const client = await rig.client(binding);
+    const queued = await client.sendMessage({ ...message('go'), configuration: returning() });
+    expect(seen(queued as Task)).toEqual(['SUBMITTED', '']);
+  });
+
   it('stops a run, and ends the streams of all that watch it', async () => {
     const rig = await startA2a();
     const { client, held, done } = await start(rig, binding);

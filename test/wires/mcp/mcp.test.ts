@@ -116,12 +116,13 @@ describe('start_run', () => {
     expect((await mcp.tool('get_run', { run: three.result.run })).result).toMatchObject({ state: 'queued', text: '' });
   });
 
-  it('refuses an unknown agent, an argument that is not there, and a token for given chats without a chat', async () => {
+  it('refuses an unknown agent, a wrong argument, and a token for given chats without a chat, and makes no chat', async () => {
     const agents = new Map([['default', { models: [], accepts: [] }]]);
     const mcp = await start('modern', { config: { agents: agents as never } });
     expect((await mcp.tool('start_run', { prompt: 'x', agent: 'nobody' })).result.error?.code).toBe('unknown-agent');
     expect((await mcp.tool('start_run', { prompt: 'x', wait: true })).result.error?.message).toMatch(/^wait: /);
     expect((await mcp.tool('start_run', {})).result.error).toMatchObject({ code: 'invalid-arguments' });
+    expect((await mcp.call('GET', '/v1/sessions', 'ann')).body['sessions']).toEqual([]);
     const bound = await mcp.connect('ann', 'modern', { sessions: ['mine'] });
     expect((await mcp.tool('start_run', { prompt: 'x' }, bound)).result.error?.code).toBe('forbidden');
     expect((await mcp.tool('start_run', { prompt: 'x', session: 'mine' }, bound)).isError).toBe(false);

@@ -1,7 +1,7 @@
 // Chat Completions with the stock client: streams, its helper, errors, and what the client repeats by itself.
 import type OpenAI from 'openai';
 import type { ChatCompletionChunk, ChatCompletionCreateParams } from 'openai/resources/chat/completions';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { FakeRun } from '../../support/gateway-fake-run.ts';
 import type { HarnessOptions } from '../../support/gateway-harness.ts';
 import { turn } from '../../support/wait-for.ts';
@@ -412,6 +412,17 @@ describe('a request for a completion', () => {
     const { completions } = await startChat({ config: { agents } });
     const failed = await failureOf(completions.create({ ...HI, temperature: 1, max_completion_tokens: 10 }, IN_CHAT));
     expect(failed).toMatchObject({ status: 400, code: 'option-refused', param: 'max_output_tokens' });
+  });
+
+  it('makes a chat of its own where session ids are claimed, and none when it is refused', async () => {
+    const agents = new Map([['default', { model: 'm', allow: [] }]]);
+    const { h, completions } = await startChat({ config: { agents, sessionIds: 'claimed' } });
+    const append = vi.spyOn(h.broker, 'append');
+    expect(await failureOf(completions.create({ ...HI, temperature: 1 }))).toMatchObject({ code: 'option-refused' });
+    expect(append).not.toHaveBeenCalled();
+    const chunks = await completions.create({ ...HI, stream: true });
+    chunks.controller.abort();
+    expect(append).toHaveBeenCalled();
   });
 
   it('makes no chat of its own with a token for given sessions', async () => {

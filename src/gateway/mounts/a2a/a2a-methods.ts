@@ -110,7 +110,10 @@ export class A2aMethods {
     if (continued !== undefined) await this.#refuseContinuation(identity, continued);
     const sessionId = contextId ?? freshId(identity, newId);
     const body = { messageId, content, agent };
-    const sent = await commands.send(identity, sessionId, body, traceOfRequest(request.headers['traceparent']));
+    const trace = traceOfRequest(request.headers['traceparent']);
+    const sent = await (contextId === undefined
+      ? commands.sendFirst(identity, sessionId, body, trace)
+      : commands.send(identity, sessionId, body, trace));
     const task = { sessionId, runId: sent.runId };
     return { task, history: withPrompt ? [promptMessage(task, messageId, content)] : undefined };
   }

@@ -4,22 +4,19 @@ import { createHash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import type { JsonObject } from '../../../session/events/chat-event.ts';
 import { isSessionError, SessionError } from '../../../session/errors.ts';
-import { idOf } from '../../../session/session-ref.ts';
 import type { Sessions } from '../../../session/sessions.ts';
 import { traceOfRequest } from '../../../base/tracing.ts';
 import { parseRunHandle, runHandle, toolResult, type RunResult, type ToolCall } from '../../../wires/mcp/tools.ts';
-import { requireWrite, type Identity } from '../../auth/identity.ts';
+import type { Identity } from '../../auth/identity.ts';
 import type { ChatCommands } from '../../chat-commands.ts';
 import { freshId } from '../../http/new-session.ts';
 import type { PageReads } from '../../http/page-reads.ts';
 import type { SessionIds } from '../../http/session-ids.ts';
-import type { Readiness } from '../../readiness.ts';
 import type { RunWaits } from '../../run-waits.ts';
 
 export interface McpToolsDeps {
   readonly commands: ChatCommands;
   readonly newId: () => string;
-  readonly readiness: Readiness;
   readonly reads: PageReads;
   readonly runWaits: RunWaits;
   readonly sessionIds: SessionIds;
@@ -62,25 +59,23 @@ async function startRun(
   request: FastifyRequest,
 ): Promise<RunResult> {
   const messageId = key === undefined ? undefined : `mcp-${digestOf(key)}`;
-  const sessionId = session ?? (await makeSession(deps, identity, key));
   const body = {
     content: prompt,
     ...(agent === undefined ? {} : { agent }),
     ...(messageId === undefined ? {} : { messageId }),
   };
-  const { runId } = await deps.commands.send(identity, sessionId, body, traceOfRequest(request.headers['traceparent']));
+  const trace = traceOfRequest(request.headers['traceparent']);
+  const sessionId = session ?? ownChatOf(deps, identity, key);
+  const { runId } = await (session === undefined
+    ? deps.commands.sendFirst(identity, sessionId, body, trace)
+    : deps.commands.send(identity, sessionId, body, trace));
   return readRun(deps, identity, { sessionId, runId });
 }
 
 /** The same key of the same user is the same chat, so that a repeated call finds its run. */
-async function makeSession(deps: McpToolsDeps, identity: Identity, key: string | undefined): Promise<string> {
-  deps.readiness.mustNotDrain();
-  requireWrite(identity);
+function ownChatOf({ newId }: McpToolsDeps, identity: Identity, key: string | undefined): string {
   const { tenant, user } = identity.principal;
-  const newId = key === undefined ? deps.newId : () => `mcp-${digestOf(JSON.stringify([tenant, user, key]))}`;
-  const ref = await deps.sessionIds.make(identity, freshId(identity, newId));
-  await deps.sessions.create(identity.principal, ref, {});
-  return idOf(ref);
+  return freshId(identity, key === undefined ? newId : () => `mcp-${digestOf(JSON.stringify([tenant, user, key]))}`);
 }
 
 function digestOf(text: string): string {

@@ -4,29 +4,23 @@ import type { FastifyRequest } from 'fastify';
 import { Compile } from 'typebox/compile';
 import { traceOfRequest } from '../../../base/tracing.ts';
 import { isSessionId } from '../../../session/session-ref.ts';
-import type { Sessions } from '../../../session/sessions.ts';
 import type { AskedConversation, AskedOptions } from '../../../wires/openai/asked-prompt.ts';
 import { resolveModel } from '../../../wires/openai/models.ts';
 import type { RunInSession } from '../../../wires/openai/ids.ts';
-import { requireWrite, type Identity } from '../../auth/identity.ts';
+import type { Identity } from '../../auth/identity.ts';
 import type { ChatCommands } from '../../chat-commands.ts';
 import type { GatewayConfig } from '../../gateway-config.ts';
 import { GatewayError } from '../../gateway-error.ts';
 import { freshId } from '../../http/new-session.ts';
 import { promptSchema, type PromptBody } from '../../http/wire-schemas.ts';
-import type { SessionIds } from '../../http/session-ids.ts';
-import type { Readiness } from '../../readiness.ts';
 import { refusal } from './refusals.ts';
 
 const checkBody = Compile(promptSchema);
 
 export interface PromptsDeps {
-  readonly config: Pick<GatewayConfig, 'agents' | 'defaultAgent' | 'sessionIds'>;
+  readonly config: Pick<GatewayConfig, 'agents' | 'defaultAgent'>;
   readonly commands: ChatCommands;
   readonly newId: () => string;
-  readonly readiness: Readiness;
-  readonly sessionIds: SessionIds;
-  readonly sessions: Sessions;
 }
 
 export interface AskedPrompt {
@@ -82,20 +76,13 @@ export class Prompts {
     return {
       sessionId,
       send: async () => {
-        if (asked.sessionId === undefined) await this.#claim(identity, sessionId, asked.ownChat);
-        const { runId } = await this.#deps.commands.send(identity, sessionId, body, trace);
+        const { commands } = this.#deps;
+        const { runId } = await (asked.sessionId === undefined
+          ? commands.sendFirst(identity, sessionId, body, trace)
+          : commands.send(identity, sessionId, body, trace));
         return { runId, sessionId };
       },
     };
-  }
-
-  /** Where only a token that names an id makes a session of it, the session of an id of this server is made first. */
-  async #claim(identity: Identity, sessionId: string, ownChat: AskedPrompt['ownChat']): Promise<void> {
-    const { config, readiness, sessionIds, sessions } = this.#deps;
-    if (config.sessionIds !== 'claimed') return;
-    readiness.mustNotDrain();
-    requireWrite(identity);
-    await sessions.create(identity.principal, await sessionIds.make(identity, sessionId), ownChat);
   }
 }
 
