@@ -14,6 +14,10 @@ import type { Connection, Connections } from './connections/connections.ts';
 import type { EventStreams } from './event-streams.ts';
 import type { Admission } from './limits/admission.ts';
 
+/** In ms. No request waits longer than this for the end of a run. The fetch of Node gives up a request without the head
+ *  of an answer after 300 s, and the clients above it then repeat the request. */
+export const ANSWER_WAIT_MS = 240_000;
+
 export interface RunWaitsDeps {
   readonly admission: Admission;
   readonly connections: Connections;

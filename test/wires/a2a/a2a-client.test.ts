@@ -1,6 +1,7 @@
 // A2A with the stock client: whole streams, resumes, Stop, reading later, failures and refusals, over both bindings.
 import { TaskState, type StreamResponse, type Task } from '@a2a-js/sdk';
 import { describe, expect, it } from 'vitest';
+import { ANSWER_WAIT_MS } from '../../../src/gateway/run-waits.ts';
 import { eventually } from '../../support/wait-for.ts';
 import { follow, Held, message, startA2a, stateName, textOfTask, type A2aRig, type Binding } from './a2a-rig.ts';
 
@@ -99,6 +100,24 @@ describe.each(BINDINGS)('an A2A client over %s', (binding) => {
     await run.say('the answer');
     await run.complete();
     expect(seen((await answer) as Task)).toEqual(['COMPLETED', 'the answer']);
+  });
+
+  it('receives the id of a task that has not ended in time, or when its node drains', async () => {
+    const rig = await startA2a();
+    const { gateway, clock } = rig.h;
+    const client = await rig.client(binding);
+    const isWaiting = async (): Promise<boolean> => (await gateway.metrics.text()).includes('wire="a2a"} 1');
+    const long = client.sendMessage(message('go', { contextId: 's' }));
+    await eventually(isWaiting);
+    await clock.advance(ANSWER_WAIT_MS);
+    expect(seen((await long) as Task)).toEqual(['SUBMITTED', '']);
+    const cut = client.sendMessage(message('go'));
+    await eventually(isWaiting);
+    const drained = gateway.drain({ windowMs: 10, deadlineMs: 10_000 });
+    await clock.advance(10);
+    const task = (await cut) as Task;
+    expect([task.id.split('.')[0], ...seen(task)]).toEqual([task.contextId, 'SUBMITTED', '']);
+    await drained;
   });
 
   it('begins a context of its own where session ids are claimed', async () => {

@@ -4,7 +4,7 @@ import type { ChatCompletionChunk, ChatCompletionCreateParams } from 'openai/res
 import { describe, expect, it, vi } from 'vitest';
 import type { FakeRun } from '../../support/gateway-fake-run.ts';
 import type { HarnessOptions } from '../../support/gateway-harness.ts';
-import { turn } from '../../support/wait-for.ts';
+import { eventually, turn } from '../../support/wait-for.ts';
 import { failureOf, startOpenai, startWorker, takeRun } from './stock-client.ts';
 
 const HI = { model: 'default', messages: [{ role: 'user' as const, content: 'hi' }] };
@@ -194,6 +194,19 @@ describe('POST /openai/v1/chat/completions, not streamed', () => {
     expect(await answer).toMatchObject({ status, code });
     const { body } = await h.call('GET', '/v1/sessions/s', 'ann');
     expect(body).toMatchObject({ messages: 1, queued: 0 });
+  });
+
+  it.each([
+    ['the client that waits longest', undefined, 240_000],
+    ['a client with a time of its own', 100_000, 80_000],
+  ])('is refused before %s repeats it', async (_, timeout, waitMs) => {
+    const { h, client } = await startChat();
+    const { completions } = client('ann', { maxRetries: 2 }).chat;
+    const answer = failureOf(completions.create(HI, { ...IN_CHAT, ...(timeout && { timeout }) }));
+    await eventually(async () => (await h.gateway.metrics.text()).includes('wire="openai-chat"} 1'));
+    await h.clock.advance(waitMs);
+    expect(await answer).toMatchObject({ status: 408, code: 'request-timeout' });
+    expect((await h.call('GET', '/v1/sessions/s', 'ann')).body).toMatchObject({ messages: 1, queued: 0 });
   });
 
   it('answers two turns of a chat, each with the last message only', async () => {

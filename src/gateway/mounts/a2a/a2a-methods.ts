@@ -13,21 +13,20 @@ import { artifactOf, taskOfRun, taskState, type RunFacts } from '../../../wires/
 import type { TaskRef } from '../../../wires/a2a/task-id.ts';
 import type { Identity } from '../../auth/identity.ts';
 import type { RunStart } from '../../event-streams.ts';
+import { mapError } from '../../error-map.ts';
 import type { GatewayParts } from '../../gateway-parts.ts';
 import { freshId } from '../../http/new-session.ts';
 import { parseGivenPosition } from '../../http/wire-position.ts';
 import { readRun } from '../../run-reads.ts';
+import { ANSWER_WAIT_MS } from '../../run-waits.ts';
 
 /** In ms. CancelTask waits this long for the end of the run, which the node of the Stop brings about if the worker does
  *  not. */
 export const CANCEL_WAIT_MS = 5_000;
 
-/** In ms. SendMessage waits this long for the end of the run, and then returns the task as it is. */
-export const SEND_WAIT_MS = 60 * 60 * 1_000;
-
 export type A2aDeps = Pick<
   GatewayParts,
-  'admission' | 'commands' | 'newId' | 'reads' | 'runWaits' | 'sessionIds' | 'sessions' | 'streams'
+  'commands' | 'newId' | 'reads' | 'runWaits' | 'sessionIds' | 'sessions' | 'streams'
 >;
 
 /** What a stream of a task needs. */
@@ -46,14 +45,17 @@ export class A2aMethods {
   }
 
   async send(request: FastifyRequest, identity: Identity, agent: string, given: unknown): Promise<unknown> {
-    const { admission, streams } = this.#deps;
     const params = parseSend(given);
-    // Refused before the prompt is sent: a client that is refused may send it again.
-    streams.mustHaveRoom(identity);
-    admission.check(request.ip, identity.principal);
+    this.#deps.runWaits.mustHaveRoom(request, identity);
     const { task, history } = await this.#send(request, identity, agent, params);
-    if (!params.returnImmediately) await this.#wait(request, identity, task, SEND_WAIT_MS);
-    return { task: taskOfView(task, await this.#read(request, identity, task), history) };
+    try {
+      if (!params.returnImmediately) await this.#wait(request, identity, task, ANSWER_WAIT_MS);
+      return { task: taskOfView(task, await this.#read(request, identity, task), history) };
+    } catch (error) {
+      // The prompt is stored. Without the id of its task the client could only send it again, as another task.
+      if (!mapError(error).error.retryable) throw error;
+      return { task: taskOfRun(task, { state: 'queued', changedAt: undefined }, { history }) };
+    }
   }
 
   async sendStreaming(request: FastifyRequest, identity: Identity, agent: string, given: unknown): Promise<TaskStream> {

@@ -24,7 +24,7 @@ import { GatewayError } from '../../gateway-error.ts';
 import { identityOf, type HttpApp } from '../../http/http-app.ts';
 import { promptSchema } from '../../http/wire-schemas.ts';
 import { openStream, type PreparedStream, type StreamRoutesDeps } from '../../routes/open-stream.ts';
-import type { RunWaits } from '../../run-waits.ts';
+import { ANSWER_WAIT_MS, type RunWaits } from '../../run-waits.ts';
 import { readBefore, readRun, readRunValues, type ThreadReadsDeps } from './thread-reads.ts';
 
 export interface RunRoutesDeps extends ThreadReadsDeps, StreamRoutesDeps {
@@ -32,8 +32,6 @@ export interface RunRoutesDeps extends ThreadReadsDeps, StreamRoutesDeps {
   readonly runWaits: RunWaits;
 }
 
-/** In ms. A client that waits longer is asked to try again, which it does by itself. */
-const JOIN_WAIT_MS = 240_000;
 /** In ms. A worker has less time than this to end a stopped run. */
 const CANCEL_WAIT_MS = 5_000;
 
@@ -219,7 +217,8 @@ async function join(
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   const identity = identityOf(request);
-  if (!(await waitForEnd(deps, run, JOIN_WAIT_MS, request)))
+  if (!(await waitForEnd(deps, run, ANSWER_WAIT_MS, request)))
+    // A client that joins a run tries again by itself.
     return reply
       .code(503)
       .header('retry-after', '1')

@@ -6,20 +6,21 @@ import type { RunInSession } from '../../../wires/openai/ids.ts';
 import type { EventStreams } from '../../event-streams.ts';
 import { GatewayError } from '../../gateway-error.ts';
 import { identityOf } from '../../http/http-app.ts';
-import type { Admission } from '../../limits/admission.ts';
 import { readRun } from '../../run-reads.ts';
-import type { RunWaits } from '../../run-waits.ts';
+import { ANSWER_WAIT_MS, type RunWaits } from '../../run-waits.ts';
 import type { ReadyPrompt } from './prompts.ts';
 import { SHOULD_RETRY } from './refusals.ts';
 
 export interface RunAnswersDeps {
-  readonly admission: Admission;
   readonly runWaits: RunWaits;
   readonly streams: EventStreams;
 }
 
-/** In ms. A request waits this long for the end of its run. */
-const ANSWER_WAIT_MS = 60 * 60 * 1_000;
+/** Seconds after which the client gives up and repeats its request. The client library sends them where its caller has
+ *  chosen them for a request; that of Python always. */
+const TIMEOUT_HEADERS = ['x-stainless-timeout', 'x-stainless-read-timeout'];
+/** The part of the client's time that a wait takes. */
+const WAIT_PART = 0.8;
 
 export class RunAnswers {
   readonly #deps: RunAnswersDeps;
@@ -34,8 +35,7 @@ export class RunAnswers {
    *  client may repeat its request, but behind the prompt it must not. */
   async send(request: FastifyRequest, reply: FastifyReply, prompt: ReadyPrompt): Promise<RunInSession> {
     const identity = identityOf(request);
-    this.#deps.streams.mustHaveRoom(identity);
-    this.#deps.admission.check(request.ip, identity.principal);
+    this.#deps.runWaits.mustHaveRoom(request, identity);
     const run = await prompt.send();
     reply.headers({ ...runHeaders(run), [SHOULD_RETRY]: 'false' });
     return run;
@@ -50,12 +50,17 @@ export class RunAnswers {
   /** @throws as `readNow`; GatewayError request-timeout: the run has not ended */
   async readAtEnd(request: FastifyRequest, run: RunInSession): Promise<RunView> {
     const hasEnded = async (): Promise<boolean> => (await this.readNow(request, run)).hasEnded;
-    const wait = { ...run, wire: this.#wire, timeoutMs: ANSWER_WAIT_MS, hasEnded };
+    const wait = { ...run, wire: this.#wire, timeoutMs: waitMsOf(request), hasEnded };
     await this.#deps.runWaits.wait(request, identityOf(request), wait);
     const view = await this.readNow(request, run);
     if (!view.hasEnded) throw new GatewayError('request-timeout', { message: 'the run continues: read it by its id' });
     return view;
   }
+}
+
+function waitMsOf({ headers }: FastifyRequest): number {
+  const given = TIMEOUT_HEADERS.map((name) => Number(headers[name]) * 1_000 * WAIT_PART);
+  return Math.min(ANSWER_WAIT_MS, ...given.filter((ms) => ms > 0));
 }
 
 export function runHeaders({ runId, sessionId }: RunInSession): Readonly<Record<string, string>> {
