@@ -6,7 +6,7 @@ import { TTL_MS_MAX, type Broker, type NewRecord, type TopicWrite } from '../bro
 import { BrokerError, isBrokerError } from '../broker/errors.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
 import { splitList } from './json-messages.ts';
-import type { StreamLog } from './stream-log.ts';
+import { boundedTtl, type StreamLog } from './stream-log.ts';
 import {
   copyRecord,
   encodeAppend,
@@ -163,7 +163,7 @@ export class ForkCopy {
     const at = this.#at;
     if (at === undefined || config.ttl !== undefined) return this.#log.lifeOf(config);
     if (config.expiresAt === undefined) return { ttlMs: TTL_MS_MAX, ttlMode: 'idle' };
-    return { ttlMs: Math.max(COPY_TTL_MS, config.expiresAt - at.madeAt), ttlMode: 'absolute' };
+    return { ttlMs: boundedTtl(Math.max(COPY_TTL_MS, config.expiresAt - at.madeAt)), ttlMode: 'absolute' };
   }
 
   async #undo(): Promise<void> {

@@ -146,7 +146,7 @@ export class StreamLog {
   lifeOf({ ttl, expiresAt }: StreamConfig): Pick<TopicWrite, 'ttlMs' | 'ttlMode'> {
     if (ttl !== undefined) return { ttlMs: slidingTtl(ttl), ttlMode: 'idle' };
     if (expiresAt === undefined) return {};
-    return { ttlMs: Math.max(TTL_MS_MIN, expiresAt - this.#deps.clock.now()), ttlMode: 'absolute' };
+    return { ttlMs: boundedTtl(expiresAt - this.#deps.clock.now()), ttlMode: 'absolute' };
   }
 
   quotaField(topic: LiteTopicName): Pick<TopicWrite, 'quota'> {
@@ -299,5 +299,10 @@ function loadedAt(
 }
 
 function slidingTtl(seconds: number): number {
-  return Math.min(Math.max(TTL_MS_MIN, seconds * 1000), TTL_MS_MAX);
+  return boundedTtl(seconds * 1000);
+}
+
+/** A stream may be meant to end later than a topic can, as in the year 9999. */
+export function boundedTtl(ttlMs: number): number {
+  return Math.min(Math.max(TTL_MS_MIN, ttlMs), TTL_MS_MAX);
 }

@@ -105,6 +105,14 @@ describe('a durable stream', () => {
     }
   });
 
+  it('may end later than any topic, and so may its forks', async () => {
+    const { ask, put } = await startStreams();
+    const headers = { 'stream-expires-at': '9999-12-31T23:59:59Z' };
+    expect((await put('x', { headers })).status).toBe(201);
+    expect((await put('fork', { headers: { ...headers, 'stream-forked-from': '/v1/stream/x' } })).status).toBe(201);
+    expect((await ask('fork', { method: 'HEAD' })).headers.get('stream-expires-at')).toBe('9999-12-31T23:59:59.000Z');
+  });
+
   it('says that a token is of an earlier stream, and that one is beyond the end', async () => {
     const { ask, put } = await startStreams();
     const old = (await put('x', { body: 'a' })).headers.get('stream-next-offset') ?? '';
