@@ -361,6 +361,21 @@ describe('a response', () => {
     expect(data).toMatchObject([{ type: 'message', role: 'user', content }]);
   });
 
+  it('lists results of calls as its input, and is deleted with the conversation that it was given', async () => {
+    const { h, responses } = await startChat();
+    const call = { type: 'function_call', name: 'look', arguments: '{}' } as const;
+    const results = ['c1', 'c2'].map((call_id) => ({
+      type: 'function_call_output' as const,
+      call_id,
+      output: 'found',
+    }));
+    const input = [{ role: 'user' as const, content: 'look' }, ...results.map(({ call_id }) => ({ ...call, call_id }))];
+    const { id } = await responses.create({ model: 'default', input: [...input, ...results], background: true });
+    expect((await responses.inputItems.list(id)).data).toMatchObject(results);
+    await responses.delete(id);
+    expect((await h.call('GET', `/v1/sessions/${id.split('.')[1] ?? ''}`, 'ann')).status).toBe(404);
+  });
+
   it('is deleted with the chat that it made for itself, and not from a conversation', async () => {
     const { h, responses, begin } = await startChat();
     const { id } = await responses.create({ model: 'default', input: 'hi', background: true });

@@ -1,7 +1,7 @@
 // What is read and removed of a response beside its answer: its input, and the chat that it made for itself.
 import type { Sessions } from '../../../session/sessions.ts';
 import type { RunInSession } from '../../../wires/openai/ids.ts';
-import { inputItem, itemList, type ItemList } from '../../../wires/openai/responses/input-items.ts';
+import { inputItems, itemList, type ItemList } from '../../../wires/openai/responses/input-items.ts';
 import { requireWrite, type Identity } from '../../auth/identity.ts';
 import type { PageReads } from '../../http/page-reads.ts';
 import type { SessionIds } from '../../http/session-ids.ts';
@@ -26,21 +26,19 @@ export class StoredResponses {
     const ref = await sessionIds.find(identity, sessionId);
     // The prompt, and the answer so far.
     const { messages } = await reads.inTurn(principal, () => sessions.history(principal, ref, 2, undefined, runId));
-    return itemList(
-      messages.flatMap(({ messageId, role, content }) =>
-        role === 'assistant' ? [] : [inputItem(messageId, role, content)],
-      ),
-    );
+    return itemList(messages.filter(({ role }) => role !== 'assistant').flatMap(inputItems));
   }
 
   /** Removes the chat of a response that made it for itself and is alone in it. In another chat the log keeps every
    *  answer: false. @throws SessionError not-found */
-  async remove(identity: Identity, { sessionId }: RunInSession): Promise<boolean> {
+  async remove(identity: Identity, { runId, sessionId }: RunInSession): Promise<boolean> {
     requireWrite(identity);
-    const { sessionIds, sessions } = this.#deps;
+    const { reads, sessionIds, sessions } = this.#deps;
     const ref = await sessionIds.find(identity, sessionId);
-    const { isListed, messages } = await sessions.describe(identity.principal, ref);
-    if (isListed !== false || messages > 2) return false;
+    const { isListed } = await sessions.describe(identity.principal, ref);
+    if (isListed !== false) return false;
+    const { runs } = await reads.inTurn(identity.principal, () => sessions.runs(identity.principal, ref, 2, undefined));
+    if (runs.some((run) => run.runId !== runId)) return false;
     await sessions.remove(identity.principal, ref);
     return true;
   }

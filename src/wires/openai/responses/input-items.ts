@@ -1,12 +1,19 @@
-// The prompt of a run as an input item of its response.
-import type { MessageContent } from '../../../session/events/chat-event.ts';
+// The prompt of a run as the input items of its response.
+import type { MessageContent, ToolOutcome } from '../../../session/events/chat-event.ts';
 
 export interface InputItem {
   readonly id: string;
-  readonly type: 'message';
-  readonly role: string;
+  readonly type: 'message' | 'function_call_output';
   readonly status: 'completed';
-  readonly content: readonly unknown[];
+  readonly [field: string]: unknown;
+}
+
+/** A prompt of the log: a message, or what calls of the answer before gave. */
+export interface Prompt {
+  readonly messageId: string;
+  readonly role: string;
+  readonly content: MessageContent;
+  readonly toolResults?: readonly ToolOutcome[];
 }
 
 export interface ItemList {
@@ -17,9 +24,17 @@ export interface ItemList {
   readonly has_more: false;
 }
 
-export function inputItem(messageId: string, role: string, content: MessageContent): InputItem {
+export function inputItems({ messageId, role, content, toolResults = [] }: Prompt): InputItem[] {
+  const results = toolResults.map((outcome, i) => resultItem(`fco_${messageId}_${i}`, outcome));
+  if (role === 'tool') return results;
   const parts = typeof content === 'string' ? [{ type: 'text', text: content }] : content;
-  return { id: `msg_${messageId}`, type: 'message', role, status: 'completed', content: parts.map(inputPart) };
+  const message = { id: `msg_${messageId}`, role, status: 'completed', content: parts.map(inputPart) } as const;
+  return [...results, { ...message, type: 'message' }];
+}
+
+function resultItem(id: string, { toolCallId, result, error }: ToolOutcome): InputItem {
+  const output = error ?? (typeof result === 'string' ? result : JSON.stringify(result ?? null));
+  return { id, type: 'function_call_output', status: 'completed', call_id: toolCallId, output };
 }
 
 /** A whole list: it has no further page. */
