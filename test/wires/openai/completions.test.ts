@@ -2,6 +2,7 @@
 import type OpenAI from 'openai';
 import type { ChatCompletionChunk, ChatCompletionCreateParams } from 'openai/resources/chat/completions';
 import { describe, expect, it, vi } from 'vitest';
+import { BrokerError } from '../../../src/broker/errors.ts';
 import type { FakeRun } from '../../support/gateway-fake-run.ts';
 import type { HarnessOptions } from '../../support/gateway-harness.ts';
 import { eventually, turn } from '../../support/wait-for.ts';
@@ -207,6 +208,26 @@ describe('POST /openai/v1/chat/completions, not streamed', () => {
     await h.clock.advance(waitMs);
     expect(await answer).toMatchObject({ status: 408, code: 'request-timeout' });
     expect((await h.call('GET', '/v1/sessions/s', 'ann')).body).toMatchObject({ messages: 1, queued: 0 });
+  });
+
+  it('is not repeated when its outcome is unknown, unless it has a key', async () => {
+    const { h, client } = await startChat();
+    const { completions } = client('ann', { maxRetries: 2 }).chat;
+    const append = h.broker.append.bind(h.broker);
+    let answersLost = 1;
+    vi.spyOn(h.broker, 'append').mockImplementation(async (writes) => {
+      const appended = await append(writes);
+      if (writes.some(({ topic }) => topic.startsWith('request/')) && (answersLost -= 1) >= 0)
+        throw new BrokerError('unavailable', 'the connection was lost');
+      return appended;
+    });
+    expect(await failureOf(completions.create(HI, IN_CHAT))).toMatchObject({ status: 503, code: 'unavailable' });
+    expect((await h.call('GET', '/v1/sessions/s', 'ann')).body).toMatchObject({ messages: 1 });
+    answersLost = 1;
+    const headers = { ...IN_CHAT.headers, 'idempotency-key': 'k' };
+    const chunks = await completions.create({ ...HI, stream: true }, { headers });
+    chunks.controller.abort();
+    expect((await h.call('GET', '/v1/sessions/s', 'ann')).body).toMatchObject({ messages: 2 });
   });
 
   it('answers two turns of a chat, each with the last message only', async () => {

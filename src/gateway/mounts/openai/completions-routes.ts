@@ -68,8 +68,7 @@ async function stream(
     sessionId,
     ticket: undefined,
     prepare: async (identity) => {
-      const { runId } = await prompt.send();
-      reply.header(SHOULD_RETRY, 'false');
+      const { runId } = await prompt.send(reply);
       return {
         start: await deps.streams.startAtRun(identity, sessionId, runId, { hasRoom: true }),
         encoder: new ProjectedEncoder(

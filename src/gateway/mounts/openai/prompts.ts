@@ -1,8 +1,9 @@
 // The prompt of a request: its agent, its chat, and the key by which a repeated request is the same prompt.
 import { createHash } from 'node:crypto';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Compile } from 'typebox/compile';
 import { traceOfRequest } from '../../../base/tracing.ts';
+import { isBrokerError } from '../../../broker/errors.ts';
 import { isSessionId } from '../../../session/session-ref.ts';
 import type { AskedConversation, AskedOptions } from '../../../wires/openai/asked-prompt.ts';
 import { resolveModel } from '../../../wires/openai/models.ts';
@@ -13,7 +14,7 @@ import type { GatewayConfig } from '../../gateway-config.ts';
 import { GatewayError } from '../../gateway-error.ts';
 import { freshId } from '../../http/new-session.ts';
 import { promptSchema, type PromptBody } from '../../http/wire-schemas.ts';
-import { refusal } from './refusals.ts';
+import { refusal, SHOULD_RETRY } from './refusals.ts';
 
 const checkBody = Compile(promptSchema);
 
@@ -38,8 +39,9 @@ export interface AskedPrompt {
 
 export interface ReadyPrompt {
   readonly sessionId: string;
-  /** @throws GatewayError, SessionError: nothing is stored */
-  send(): Promise<RunInSession>;
+  /** From then on the answer tells the client not to repeat its request by itself. @throws GatewayError, SessionError:
+   *  nothing is stored; BrokerError unavailable: unknown, so a client without a key must not repeat it either */
+  send(reply: FastifyReply): Promise<RunInSession>;
 }
 
 export class Prompts {
@@ -75,12 +77,18 @@ export class Prompts {
     const trace = traceOfRequest(request.headers['traceparent']);
     return {
       sessionId,
-      send: async () => {
+      send: async (reply) => {
         const { commands } = this.#deps;
-        const { runId } = await (asked.sessionId === undefined
-          ? commands.sendFirst(identity, sessionId, body, trace)
-          : commands.send(identity, sessionId, body, trace));
-        return { runId, sessionId };
+        try {
+          const { runId } = await (asked.sessionId === undefined
+            ? commands.sendFirst(identity, sessionId, body, trace)
+            : commands.send(identity, sessionId, body, trace));
+          reply.header(SHOULD_RETRY, 'false');
+          return { runId, sessionId };
+        } catch (error) {
+          if (key === undefined && isBrokerError(error, 'unavailable')) reply.header(SHOULD_RETRY, 'false');
+          throw error;
+        }
       },
     };
   }

@@ -115,8 +115,7 @@ async function streamNew(
 ): Promise<FastifyReply> {
   const { sessionId } = prompt;
   const prepare = async (identity: Identity): Promise<PreparedStream> => {
-    const run = await prompt.send();
-    reply.header(SHOULD_RETRY, 'false');
+    const run = await prompt.send(reply);
     return prepared(run, await deps.streams.startAtRun(identity, sessionId, run.runId, { hasRoom: true }));
   };
   await openStream(deps, request, reply, {

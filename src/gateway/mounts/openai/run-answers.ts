@@ -9,7 +9,6 @@ import { identityOf } from '../../http/http-app.ts';
 import { readRun } from '../../run-reads.ts';
 import { ANSWER_WAIT_MS, type RunWaits } from '../../run-waits.ts';
 import type { ReadyPrompt } from './prompts.ts';
-import { SHOULD_RETRY } from './refusals.ts';
 
 export interface RunAnswersDeps {
   readonly runWaits: RunWaits;
@@ -36,8 +35,8 @@ export class RunAnswers {
   async send(request: FastifyRequest, reply: FastifyReply, prompt: ReadyPrompt): Promise<RunInSession> {
     const identity = identityOf(request);
     this.#deps.runWaits.mustHaveRoom(request, identity);
-    const run = await prompt.send();
-    reply.headers({ ...runHeaders(run), [SHOULD_RETRY]: 'false' });
+    const run = await prompt.send(reply);
+    reply.headers(runHeaders(run));
     return run;
   }
 
