@@ -119,4 +119,26 @@ describe('a given history', () => {
       'user: x',
     ]);
   });
+
+  it('keeps its system messages where the chat has become longer than the budget', async () => {
+    const rig = new ChatRig({ agent: { conversationChars: 120, systemPrompt: 'be brief' } });
+    onTestFinished(() => rig.close());
+    rig.startWorker();
+    const system = ['be kind', 'be calm'].map((content): GivenMessage => ({ role: 'system', content }));
+    const history: readonly GivenMessage[] = [
+      ...system,
+      { role: 'user', content: 'q' },
+      { role: 'system', content: 'no' },
+    ];
+    await rig.prompt('prompt 0', { history, session: { title: 'x' } });
+    await answer(rig, 0, 'a');
+    // More than a page of messages.
+    for (let call = 1; call < 40; call += 1) {
+      await rig.prompt(`prompt ${call}`);
+      const told = await answer(rig, call, 'a');
+      expect(told[0]).toBe('system: be brief\n\nbe kind\n\nbe calm');
+      expect(told.at(-1)).toBe(`user: prompt ${call}`);
+      if (call > 30) expect(told).not.toContain('system: no');
+    }
+  });
 });

@@ -5,6 +5,7 @@ import { readHistory, type HistoryPage, type HistoryRequest } from '../../sessio
 import type { Agent } from '../agent.ts';
 import { AgentError } from '../agent-error.ts';
 import type { ModelMessage } from '../provider.ts';
+import { readGivenInstructions } from './given-instructions.ts';
 import { validConversation, type ChatMessage } from './valid-conversation.ts';
 
 const PAGE_MESSAGES = 64;
@@ -33,11 +34,14 @@ export async function readConversation(
     chars = page.messages.reduce((sum, { content }) => sum + contentChars(content), chars);
     before = page.before;
     // `validConversation` may leave messages out, so that older ones still fit: read until its own budget is spent. A
-    // given history is read to its beginning, where its system messages are.
+    // given history is read to its beginning; where the messages behind it have spent the budget, only its system
+    // messages are.
     if (before !== undefined && (chars < limits.charsMax || chat[0]?.status === 'given')) continue;
     const { messages, isFull, fault } = validConversation(chat, limits);
     if (!isFull && before !== undefined) continue;
     if (fault !== undefined) throw new AgentError(fault, FAULTS[fault]);
-    return messages;
+    if (before === undefined) return messages;
+    const instructions = await readGivenInstructions(broker, range);
+    return instructions.length === 0 ? messages : validConversation([...instructions, ...chat], limits).messages;
   }
 }
