@@ -1,7 +1,7 @@
 // AG-UI with the stock client: whole streams, coming back, other answers, Stop, reading later, failures and refusals.
 import type { HttpAgent, Message } from '@ag-ui/client';
-import { describe, expect, it } from 'vitest';
-import { eventually } from '../../support/wait-for.ts';
+import { describe, expect, it, vi } from 'vitest';
+import { eventually, turn } from '../../support/wait-for.ts';
 import { answerOf, startAgUi, textOf, until, user, type AgUiRig } from './ag-ui-rig.ts';
 
 interface Ending {
@@ -111,6 +111,29 @@ describe('an AG-UI client', () => {
     const again = [rig.agent([user('p')]), rig.agent(agents[0]?.messages ?? []), rig.agent([user('p')])];
     for (const [i, runId] of ['r2', 'r9', 'r1'].entries()) await run(again[i] as HttpAgent, runId);
     expect([...again.map(textOf), await queued(rig)]).toEqual(['two', 'two', 'one', 2]);
+  });
+
+  it('is given no other answer when it goes away while the gateway looks for the first', async () => {
+    const rig = await startAgUi();
+    const done = run(rig.agent([user('p')]), 'r1');
+    await (await rig.work()).complete();
+    await done;
+    const agent = rig.agent([user('p')]);
+    const { commandLog, gateway } = rig.h;
+    const gone = new Promise<void>((resolve) => {
+      gateway.app.server.on('request', ({ socket }) => socket.once('close', () => resolve()));
+    });
+    const snapshot = commandLog.snapshot.bind(commandLog);
+    vi.spyOn(commandLog, 'snapshot').mockImplementation(async (ref) => {
+      agent.abortRun();
+      await gone;
+      return snapshot(ref);
+    });
+    await run(agent, 'r1');
+    await eventually(async () => (await rig.h.call('GET', '/metrics')).text.includes('wire="ag-ui"} 0'));
+    for (let i = 0; i < 20; i += 1) await turn();
+    vi.restoreAllMocks();
+    expect(await queued(rig)).toBe(1);
   });
 
   it('takes a second turn', async () => {

@@ -58,6 +58,8 @@ export class AgUiRuns {
     const { streams } = this.#deps;
     const start = await streams.startAtRun(identity, sessionId, runId, { hasRoom: true });
     const view = await readRun(streams, request, { start, wire: 'ag-ui' });
+    // Nothing was read, because the client is gone. It gets no other answer.
+    if (view.queuedAt === undefined) throw new SessionError('run-not-found');
     return view.answerId ?? runId;
   }
 }
