@@ -1,6 +1,7 @@
 // /ds/v1/stream/<name>: who may use which stream, what is refused and how, and how live reads end.
 import { describe, expect, it } from 'vitest';
 import { EVENT_STREAM_MS } from '../../../src/gateway/mounts/durable-streams/live-reads.ts';
+import { PAGES_PER_USER_MAX, PAGES_WAITING_PER_USER_MAX } from '../../../src/gateway/http/page-reads.ts';
 import { NAME_CHARS_MAX } from '../../../src/gateway/mounts/durable-streams/stream-requests.ts';
 import { startHarness, type Harness, type HarnessOptions } from '../../support/gateway-harness.ts';
 import { eventually, turn } from '../../support/wait-for.ts';
@@ -210,6 +211,23 @@ describe('a long poll', () => {
     expect((await drained).status).toBe(204);
     await draining;
     expect(await code(await ask('x?offset=now&live=long-poll'))).toEqual([503, 'draining']);
+  });
+
+  it('is one of the pages of its user where there is data', async () => {
+    const { h, put } = await startStreams();
+    await put('x', { body: 'data' });
+    const read = h.broker.read.bind(h.broker);
+    let letGo = (): void => undefined;
+    const held = new Promise<void>((resolve) => (letGo = resolve));
+    h.broker.read = async (...asked) => {
+      await held;
+      return read(...asked);
+    };
+    const poll = () => h.call('GET', '/ds/v1/stream/x?offset=-1&live=long-poll', 'ann');
+    const answers = Array.from({ length: PAGES_PER_USER_MAX + PAGES_WAITING_PER_USER_MAX }, poll);
+    expect((await poll()).status).toBe(429);
+    letGo();
+    expect((await Promise.all(answers)).map(({ status }) => status)).toEqual(answers.map(() => 200));
   });
 
   it('is refused above the connections of its user', async () => {

@@ -31,7 +31,7 @@ export class ReadRoutes {
     this.#deps = deps;
   }
 
-  /** Waits for one of the user's pages where the answer is one; a live read counts as a connection. */
+  /** Waits for one of the user's pages where the answer is one at once. */
   readonly admit = async (request: StreamRequest, reply: FastifyReply): Promise<FastifyReply | undefined> =>
     request.query['live'] === undefined ? this.#deps.reads.admit(request, reply) : undefined;
 
@@ -69,8 +69,10 @@ export class ReadRoutes {
       return reply;
     }
     const isWaiting = query.live === 'long-poll' && count === stream.tail && stream.state.closed !== true;
-    if (!isWaiting) return this.#send(request, reply, { query, stream, count });
-    const hasChanged = await waitForChange(this.#deps, request, start);
+    const hasChanged = isWaiting && (await waitForChange(this.#deps, request, start));
+    // The data of a long poll is one of the user's pages, which a wait is not.
+    if (query.live === 'long-poll' && (hasChanged || !isWaiting)) await this.#deps.reads.admit(request, reply);
+    if (reply.sent) return reply;
     return this.#send(request, reply, { query, stream: hasChanged ? await this.#again(stream) : stream, count });
   };
 
