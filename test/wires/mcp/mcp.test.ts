@@ -2,6 +2,7 @@
 // a tool, and what is refused with an HTTP status.
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { PAGES_PER_USER_MAX, PAGES_WAITING_PER_USER_MAX } from '../../../src/gateway/http/page-reads.ts';
 import { FakeRun } from '../../support/gateway-fake-run.ts';
 import { startHarness, type Harness } from '../../support/gateway-harness.ts';
 import { eventually } from '../../support/wait-for.ts';
@@ -114,6 +115,25 @@ describe('start_run', () => {
     expect((await mcp.tool('get_run', { run: one.result.run })).result.text).toBe('first');
     expect((await mcp.tool('get_run', { run: two.result.run })).result.text).toBe('second');
     expect((await mcp.tool('get_run', { run: three.result.run })).result).toMatchObject({ state: 'queued', text: '' });
+  });
+
+  it('starts nothing when it is refused because its user reads too much', async () => {
+    const mcp = await start();
+    await mcp.call('POST', '/v1/sessions/slow/messages', 'ann', { content: 'hi' });
+    const read = mcp.broker.read.bind(mcp.broker);
+    let letGo = (): void => undefined;
+    const held = new Promise<void>((resolve) => (letGo = resolve));
+    mcp.broker.read = async (topic, ...asked) => {
+      if (topic.endsWith('/slow')) await held;
+      return read(topic, ...asked);
+    };
+    const pages = Array.from({ length: PAGES_PER_USER_MAX + PAGES_WAITING_PER_USER_MAX }, () =>
+      mcp.call('GET', '/v1/sessions/slow/messages', 'ann'),
+    );
+    expect((await mcp.tool('start_run', { prompt: 'x' })).result.error?.code).toBe('too-many');
+    letGo();
+    await Promise.all(pages);
+    expect((await mcp.call('GET', '/v1/sessions', 'ann')).body['sessions']).toHaveLength(1);
   });
 
   it('refuses an unknown agent, a wrong argument, and a token for given chats without a chat, and makes no chat', async () => {

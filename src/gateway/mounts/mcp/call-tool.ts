@@ -9,6 +9,7 @@ import { traceOfRequest } from '../../../base/tracing.ts';
 import { parseRunHandle, runHandle, toolResult, type RunResult, type ToolCall } from '../../../wires/mcp/tools.ts';
 import type { Identity } from '../../auth/identity.ts';
 import type { ChatCommands } from '../../chat-commands.ts';
+import { mapError } from '../../error-map.ts';
 import { freshId } from '../../http/new-session.ts';
 import type { PageReads } from '../../http/page-reads.ts';
 import type { SessionIds } from '../../http/session-ids.ts';
@@ -69,7 +70,13 @@ async function startRun(
   const { runId } = await (session === undefined
     ? deps.commands.sendFirst(identity, sessionId, body, trace)
     : deps.commands.send(identity, sessionId, body, trace));
-  return readRun(deps, identity, { sessionId, runId });
+  try {
+    return await readRun(deps, identity, { sessionId, runId });
+  } catch (error) {
+    // The run is started. Without its handle the caller could only start another one.
+    if (!mapError(error).error.retryable) throw error;
+    return { run: runHandle(sessionId, runId), session: sessionId, state: 'queued', text: '' };
+  }
 }
 
 /** The same key of the same user is the same chat, so that a repeated call finds its run. */

@@ -97,10 +97,12 @@ async function resultOf(
   reply: FastifyReply,
 ): Promise<JsonObject> {
   try {
-    const result = await callTool(deps, identityOf(request), call, request);
     // The reply may be as large as an answer, so it takes one of the user's pages until it has left. If the client is
-    // gone by then, the reply counts as sent.
-    await deps.reads.admit(request, reply);
+    // gone by then, the reply counts as sent. Behind its start a run is not refused: the caller would start another.
+    if (call.name === 'start_run') await deps.reads.admit(request, reply);
+    if (reply.sent) return {};
+    const result = await callTool(deps, identityOf(request), call, request);
+    if (call.name !== 'start_run') await deps.reads.admit(request, reply);
     return result;
   } catch (error) {
     const { error: told, retryAfterMs } = beginErrorReply(error, request, reply);
