@@ -15,10 +15,10 @@ async function post(h: Harness, body: unknown, as = 'ann') {
 
 describe('POST /api/chat', () => {
   it.each([
-    ['no body', {}, 'the request is not valid'],
-    ['an id that is none', { id: 'a/b', messages: [prompt] }, 'the request is not valid'],
-    ['no messages', { id: 'c', messages: [] }, 'the request is not valid'],
-    ['another trigger', { id: 'c', messages: [prompt], trigger: 'other' }, 'the request is not valid'],
+    ['no body', {}, 'body: must have required properties'],
+    ['an id that is none', { id: 'a/b', messages: [prompt] }, 'body/id: must match pattern'],
+    ['no messages', { id: 'c', messages: [] }, 'body/messages: must not have fewer than 1 items'],
+    ['another trigger', { id: 'c', messages: [prompt], trigger: 'other' }, 'body/trigger: '],
     ['a message that is none', { id: 'c', messages: ['go'] }, 'messages: the last message must be the prompt'],
     [
       'an answer of a page to a tool call',
