@@ -1,11 +1,13 @@
 // The wires as the matrix uses them, each with its real client: start a run, watch a run that was started elsewhere,
 // read it at its end, stop it. A wire that cannot do one of these leaves it out.
+import { HttpAgent, type Message } from '@ag-ui/client';
 import { Client as LangGraphClient } from '@langchain/langgraph-sdk';
 import { Client as McpClient, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { DefaultChatTransport, type UIMessage, type UIMessageChunk } from 'ai';
 import OpenAI from 'openai';
 import { onTestFinished } from 'vitest';
 import { startA2a, follow as followTask, Held, message as a2aMessage } from './a2a/a2a-rig.ts';
+import { textOf as textOfAgent } from './ag-ui/ag-ui-rig.ts';
 import { takeRun } from './openai/stock-client.ts';
 import type { FakeRun } from '../support/gateway-fake-run.ts';
 import type { Harness } from '../support/gateway-harness.ts';
@@ -157,8 +159,19 @@ const chatCompletions: WireOfMatrix = {
   },
 };
 
+const textOfEvent = (event: OpenAI.Responses.ResponseStreamEvent): string =>
+  event.type === 'response.output_text.delta' ? event.delta : '';
+
 const responses: WireOfMatrix = {
   name: 'Responses',
+  async start(gateway, session) {
+    const leave = new AbortController();
+    const stream = await openaiOf(gateway).responses.create(
+      { model: 'default', input: PROMPT, conversation: session, stream: true },
+      { signal: leave.signal },
+    );
+    return collect(stream, textOfEvent, leave);
+  },
   async watch(gateway, session, runId) {
     const leave = new AbortController();
     const stream = await openaiOf(gateway).responses.retrieve(
@@ -166,7 +179,7 @@ const responses: WireOfMatrix = {
       { stream: true },
       { signal: leave.signal },
     );
-    return collect(stream, (event) => (event.type === 'response.output_text.delta' ? event.delta : ''), leave);
+    return collect(stream, textOfEvent, leave);
   },
   read: async (gateway, session, runId) =>
     (await openaiOf(gateway).responses.retrieve(`resp_${runId}.${session}`)).output_text,
@@ -202,6 +215,53 @@ const a2a: WireOfMatrix = {
     const client = await rig.client();
     return client.cancelTask({ id: `${session}.${runId}`, tenant: '', metadata: undefined });
   },
+};
+
+/** An AG-UI client that holds these messages, and runs. */
+function runAgent(gateway: Gateway, session: string, held: readonly Message[]): Watching {
+  const agent = new HttpAgent({
+    url: `${gateway.url}/ag-ui/default`,
+    headers: bearer(gateway),
+    threadId: session,
+    initialMessages: [...held],
+  });
+  const ended = agent.runAgent().catch(() => undefined);
+  return { text: () => textOfAgent(agent), ended, close: () => agent.abortRun() };
+}
+
+/** The ids of a run's prompt and of its answer. */
+async function idsOf(
+  { h }: Gateway,
+  session: string,
+  runId: string,
+): Promise<{ readonly prompt: string; readonly answer: string }> {
+  const { body } = await h.call('GET', `/v1/sessions/${session}/messages`, 'ann');
+  const of = (body['messages'] as { messageId: string; runId: string; role: string }[]).filter(
+    (message) => message.runId === runId,
+  );
+  const idOf = (role: string): string => of.find((message) => message.role === role)?.messageId ?? '';
+  return { prompt: idOf('user'), answer: idOf('assistant') };
+}
+
+const agUi: WireOfMatrix = {
+  name: 'AG-UI',
+  start: async (gateway, session) =>
+    runAgent(gateway, session, [{ id: `agui-${session}`, role: 'user', content: PROMPT }]),
+  async watch(gateway, session, runId) {
+    const { prompt } = await idsOf(gateway, session, runId);
+    return runAgent(gateway, session, [{ id: prompt, role: 'user', content: PROMPT }]);
+  },
+  /** A client that holds a part of an ended answer gets that answer. */
+  async read(gateway, session, runId) {
+    const { prompt, answer } = await idsOf(gateway, session, runId);
+    const watching = runAgent(gateway, session, [
+      { id: prompt, role: 'user', content: PROMPT },
+      { id: answer, role: 'assistant', content: '' },
+    ]);
+    await watching.ended;
+    return watching.text();
+  },
+  stop: (gateway, session) => post(gateway, '/ag-ui/default/cancel', { threadId: session }),
 };
 
 interface LangGraphPart {
@@ -264,4 +324,14 @@ const mcp: WireOfMatrix = {
   stop: (gateway, session, runId) => callTool(gateway, 'stop_run', { run: `${session}.${runId}` }),
 };
 
-export const MATRIX: readonly WireOfMatrix[] = [native, text, aiSdk, chatCompletions, responses, a2a, langGraph, mcp];
+export const MATRIX: readonly WireOfMatrix[] = [
+  native,
+  text,
+  aiSdk,
+  chatCompletions,
+  responses,
+  a2a,
+  agUi,
+  langGraph,
+  mcp,
+];
