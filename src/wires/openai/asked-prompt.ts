@@ -8,6 +8,7 @@ import {
   optionalFlag,
   optionalText,
   requiredText,
+  unsupported,
   type Fields,
 } from './refused-parameter.ts';
 
@@ -32,7 +33,7 @@ export interface AskedConversation {
   readonly prompt: { content: PromptContent } | { toolResults: { toolCallId: string; result: string }[] };
 }
 
-export interface AskedTool {
+interface AskedTool {
   name: string;
   description?: string;
   parameters?: Record<string, unknown>;
@@ -77,8 +78,27 @@ export function textOf(content: PromptContent): string {
   return content.map((part) => (typeof part['text'] === 'string' ? part['text'] : '')).join('');
 }
 
-/** A function as both APIs describe it. `param`: its place. @throws RefusedParameter */
-export function readTool(fields: Fields, param: string): AskedTool {
+/** The tools of a request: functions only, because hosted tools would have to be executed here. `functionOf`: the
+ *  description of the function in a tool, and its place. @throws RefusedParameter */
+export function readTools(
+  body: Fields,
+  functionOf: (tool: Fields, param: string) => readonly [description: Fields, param: string],
+): Pick<AskedOptions, 'tools'> {
+  const tools = given(body, 'tools');
+  if (tools === undefined) return {};
+  if (!Array.isArray(tools)) throw invalid('tools', 'a list');
+  const read = tools.map((tool: unknown, i): AskedTool => {
+    const param = `tools[${i}]`;
+    if (!isFields(tool)) throw invalid(param, 'an object');
+    if (tool['type'] !== 'function') throw unsupported(`${param}.type`);
+    const [described, place] = functionOf(tool, param);
+    return readTool(described, place);
+  });
+  return read.length === 0 ? {} : { tools: read };
+}
+
+/** A function as both APIs describe it. `param`: its place. */
+function readTool(fields: Fields, param: string): AskedTool {
   const description = optionalText(fields, 'description', `${param}.description`);
   const parameters = given(fields, 'parameters');
   if (parameters !== undefined && !isFields(parameters)) throw invalid(`${param}.parameters`, 'a JSON schema');

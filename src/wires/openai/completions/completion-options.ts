@@ -1,12 +1,5 @@
 // Reads the options for the model of a Chat Completions request.
-import {
-  readSampling,
-  readTokensMax,
-  readTool,
-  readToolChoice,
-  type AskedOptions,
-  type AskedTool,
-} from '../asked-prompt.ts';
+import { readSampling, readTokensMax, readToolChoice, readTools, type AskedOptions } from '../asked-prompt.ts';
 import {
   given,
   invalid,
@@ -21,7 +14,7 @@ import {
 export function readCompletionOptions(body: Fields): AskedOptions {
   const reasoningEffort = optionalText(body, 'reasoning_effort');
   return {
-    ...readTools(body),
+    ...readTools(body, functionOf),
     ...readToolChoice(body, chosenTool),
     ...readFormat(body),
     ...readSampling(body),
@@ -32,17 +25,9 @@ export function readCompletionOptions(body: Fields): AskedOptions {
   };
 }
 
-function readTools(body: Fields): Pick<AskedOptions, 'tools'> {
-  const tools = given(body, 'tools');
-  if (tools === undefined) return {};
-  if (!Array.isArray(tools)) throw invalid('tools', 'a list');
-  const read = tools.map((tool: unknown, i): AskedTool => {
-    if (!isFields(tool)) throw invalid(`tools[${i}]`, 'an object');
-    if (tool['type'] !== 'function') throw unsupported(`tools[${i}].type`);
-    if (!isFields(tool['function'])) throw invalid(`tools[${i}].function`, 'an object');
-    return readTool(tool['function'], `tools[${i}].function`);
-  });
-  return read.length === 0 ? {} : { tools: read };
+function functionOf({ function: described }: Fields, param: string): readonly [Fields, string] {
+  if (!isFields(described)) throw invalid(`${param}.function`, 'an object');
+  return [described, `${param}.function`];
 }
 
 function chosenTool({ function: chosen }: Fields): string {

@@ -1,12 +1,5 @@
 // Reads the options for the model of a Response.
-import {
-  readSampling,
-  readTokensMax,
-  readTool,
-  readToolChoice,
-  type AskedOptions,
-  type AskedTool,
-} from '../asked-prompt.ts';
+import { readSampling, readTokensMax, readToolChoice, readTools, type AskedOptions } from '../asked-prompt.ts';
 import {
   given,
   invalid,
@@ -23,7 +16,7 @@ export function readResponseOptions(body: Fields): AskedOptions {
   const instructions = optionalText(body, 'instructions');
   const reasoningEffort = optionalText(optionalFields(body, 'reasoning') ?? {}, 'effort', 'reasoning.effort');
   return {
-    ...readTools(body),
+    ...readTools(body, (tool, param) => [tool, param]),
     ...readToolChoice(body, (choice) => requiredText(choice, 'name', 'tool_choice.name')),
     ...readFormat(body),
     ...readSampling(body),
@@ -31,19 +24,6 @@ export function readResponseOptions(body: Fields): AskedOptions {
     ...(reasoningEffort === undefined ? {} : { reasoningEffort }),
     ...(instructions === undefined || instructions === '' ? {} : { instructions }),
   };
-}
-
-/** Hosted tools would have to be executed here. */
-function readTools(body: Fields): Pick<AskedOptions, 'tools'> {
-  const tools = given(body, 'tools');
-  if (tools === undefined) return {};
-  if (!Array.isArray(tools)) throw invalid('tools', 'a list');
-  const read = tools.map((tool: unknown, i): AskedTool => {
-    if (!isFields(tool)) throw invalid(`tools[${i}]`, 'an object');
-    if (tool['type'] !== 'function') throw unsupported(`tools[${i}].type`);
-    return readTool(tool, `tools[${i}]`);
-  });
-  return read.length === 0 ? {} : { tools: read };
 }
 
 /** In the words of Chat Completions, which model servers receive. */
