@@ -66,8 +66,8 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
 
   stream: 'base broker session/events',
   wires: 'broker session/events stream',
-  'wires/a2a': 'session/events stream',
-  'wires/ag-ui': 'session/events stream',
+  'wires/a2a': 'session/events session/session-ref.ts stream',
+  'wires/ag-ui': 'session/events session/session-ref.ts stream',
   'wires/langgraph': 'broker session/events stream',
   'wires/ai-sdk': 'session/events stream',
   'wires/mcp': 'session/events',

@@ -1,5 +1,5 @@
-// The wires against each other, each with its real client: a run that was started over one is watched, read and stopped
-// over any other, and all viewers have the same text.
+// The wires against each other, each with its real client: a run that was started over one is watched and read over
+// any other, a native run is stopped over each, and all viewers have the same text.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';

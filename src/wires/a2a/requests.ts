@@ -1,5 +1,6 @@
 // The parameters of the A2A methods, from JSON to checked values. Unknown fields are ignored, as in all of A2A; a field
 // whose meaning this server cannot serve is refused by its name. [A2A §3.1, §4.1]
+import { isSessionId } from '../../session/session-ref.ts';
 import type { JsonObject } from '../../session/events/chat-event.ts';
 import { A2aError, invalidField } from './a2a-error.ts';
 import { taskStates, type TaskState } from './task.ts';
@@ -8,7 +9,6 @@ import { decodeTaskId, type TaskRef } from './task-id.ts';
 /** Parts of one message, as in the native protocol. */
 const PARTS_MAX = 256;
 const TEXT_MEDIA_TYPE = /^text\/(plain|markdown|\*)$|^\*\/\*$/;
-const SESSION_ID = /^[A-Za-z0-9_-]{1,128}$/;
 const MESSAGE_ID = /^[A-Za-z0-9_.:-]{1,128}$/;
 const TASKS_LIMIT = 50;
 export const TASKS_LIMIT_MAX = 100;
@@ -156,7 +156,7 @@ function wantsPrompt(params: JsonObject, field: string): boolean {
 
 function contextIdOf({ contextId }: JsonObject, field: string): string | undefined {
   if (!isGiven(contextId)) return undefined;
-  if (typeof contextId !== 'string' || !SESSION_ID.test(contextId))
+  if (typeof contextId !== 'string' || !isSessionId(contextId))
     throw invalidField(field, 'must be 1 to 128 characters of A-Z a-z 0-9 _ -');
   return contextId;
 }

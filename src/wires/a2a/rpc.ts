@@ -17,7 +17,7 @@ export function parseRpc(body: unknown): RpcRequest {
   if (jsonrpc !== '2.0' || typeof method !== 'string')
     throw new A2aError('invalid-request', 'the body must be one JSON-RPC 2.0 request');
   const id = rpcIdOf(body);
-  if (id === null) throw new A2aError('invalid-request', `id must be a number or 1 to ${ID_CHARS_MAX} characters`);
+  if (id === null) throw new A2aError('invalid-request', `id must be a number or at most ${ID_CHARS_MAX} characters`);
   return { id, method, params };
 }
 

@@ -1,9 +1,9 @@
 // The body of a run request, from JSON to checked values. The log is the history, so of the conversation that a client
 // sends only the last user message is read: it is the prompt. [AG-UI 1.0 › RunAgentInput]
+import { isSessionId } from '../../session/session-ref.ts';
 import { createHash } from 'node:crypto';
 import type { JsonObject } from '../../session/events/chat-event.ts';
 
-const SESSION_ID = /^[A-Za-z0-9_-]{1,128}$/;
 const MESSAGE_ID = /^[A-Za-z0-9_.:-]{1,128}$/;
 /** Characters of a run id, which is the client's own. */
 const RUN_ID_CHARS_MAX = 128;
@@ -124,7 +124,7 @@ function partOf(given: unknown, field: string): ContentPart {
 }
 
 function threadOf({ threadId }: JsonObject): string {
-  if (typeof threadId === 'string' && SESSION_ID.test(threadId)) return threadId;
+  if (typeof threadId === 'string' && isSessionId(threadId)) return threadId;
   throw new InputError('threadId', 'must be 1 to 128 characters of A-Z a-z 0-9 _ -');
 }
 

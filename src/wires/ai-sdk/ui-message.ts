@@ -5,6 +5,9 @@ import { callIdOf, jsonOf } from './chunks.ts';
 
 type PromptPart = JsonObject & { readonly type: string };
 
+/** Parts of one message, as in the native protocol. */
+const PARTS_MAX = 256;
+
 export interface ChatPrompt {
   readonly messageId: string;
   readonly content: string | PromptPart[];
@@ -28,6 +31,8 @@ export function promptOf(messages: readonly unknown[]): ChatPrompt | Refusal {
   if (typeof id !== 'string' || !/^[A-Za-z0-9_.:-]{1,100}$/.test(id))
     return { param: `${param}.id`, reason: 'the id must be 1 to 100 of A-Z, a-z, 0-9, and _ . : -' };
   if (!Array.isArray(parts)) return { param: `${param}.parts`, reason: 'the message has no parts' };
+  if (parts.length > PARTS_MAX)
+    return { param: `${param}.parts`, reason: `the message has more than ${PARTS_MAX} parts` };
   const content: PromptPart[] = [];
   for (const [i, part] of parts.entries()) {
     const read = contentPart(part);

@@ -32,7 +32,7 @@ export function isFault(value: object): value is Fault {
 
 const ON_BUSY = { enqueue: 'queue', interrupt: 'interrupt', reject: 'reject' } as const;
 
-/** Fields that would change what the run does. Absent, null, false and an empty list ask for nothing. */
+/** Fields that would change what the run does. Absent, null, false, 0 and an empty list ask for nothing. */
 const UNSUPPORTED: Readonly<Record<string, string>> = {
   after_seconds: 'a run cannot be delayed',
   command: 'a run cannot be resumed or updated by a command',

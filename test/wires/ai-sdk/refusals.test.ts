@@ -37,6 +37,11 @@ describe('POST /api/chat', () => {
     ],
     ['an empty message', { id: 'c', messages: [{ ...prompt, parts: [] }] }, 'messages[0].parts: the message is empty'],
     [
+      'more parts than a message may have',
+      { id: 'c', messages: [{ ...prompt, parts: Array.from({ length: 257 }, () => prompt.parts[0]) }] },
+      'messages[0].parts: the message has more than 256 parts',
+    ],
+    [
       'a part of another kind',
       withPart({ type: 'source-url' }),
       'messages[0].parts[0]: only text and files can be sent',

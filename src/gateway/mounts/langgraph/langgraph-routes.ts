@@ -2,7 +2,7 @@
 // shape of all errors; runs are in a file of their own. [wires/langgraph]
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
-import { idOf } from '../../../session/session-ref.ts';
+import { idOf, isSessionId } from '../../../session/session-ref.ts';
 import { isObject } from '../../../wires/langgraph/run-request.ts';
 import { stateResource, threadResource } from '../../../wires/langgraph/resources.ts';
 import type { Identity } from '../../auth/identity.ts';
@@ -55,7 +55,6 @@ function threadRoutes(mount: HttpApp, deps: LangGraphDeps): void {
   );
 }
 
-const THREAD_ID = /^[A-Za-z0-9_-]{1,128}$/;
 /** A ttl of the LangGraph API is in minutes. */
 const MINUTE_MS = 60_000;
 
@@ -67,7 +66,7 @@ async function createThread(
   body: unknown,
 ): Promise<{ readonly threadId: string; readonly isFound: boolean }> {
   const { thread_id: given, metadata, if_exists: ifExists, ttl, supersteps } = isObject(body) ? body : {};
-  if (given !== undefined && given !== null && (typeof given !== 'string' || !THREAD_ID.test(given)))
+  if (given !== undefined && given !== null && (typeof given !== 'string' || !isSessionId(given)))
     refuse('thread_id', 'must be [A-Za-z0-9_-]{1,128}');
   if (ifExists !== undefined && ifExists !== null && ifExists !== 'raise' && ifExists !== 'do_nothing')
     refuse('if_exists', 'must be raise or do_nothing');

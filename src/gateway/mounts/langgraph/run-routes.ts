@@ -4,9 +4,9 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import { traceOfRequest } from '../../../base/tracing.ts';
-import { AGENT_NAME } from '../../../session/agent-limits.ts';
 import type { JsonObject } from '../../../session/events/chat-event.ts';
 import { isSessionError } from '../../../session/errors.ts';
+import { isAgent } from '../../../session/session-ref.ts';
 import { ProjectedEncoder } from '../../../stream/projected-encoder.ts';
 import { langGraphWire, parseEventId, type EventId } from '../../../wires/langgraph/langgraph.ts';
 import { errorFields, runResource } from '../../../wires/langgraph/resources.ts';
@@ -111,7 +111,6 @@ function createRoutes(mount: HttpApp, deps: RunRoutesDeps): void {
   });
 }
 
-const AGENT = new RegExp(AGENT_NAME);
 const PROMPT = Compile(promptSchema);
 
 /** The id of the run. @throws GatewayError invalid-request, unknown-agent, unknown-model; SessionError not-found */
@@ -122,7 +121,7 @@ async function send(
   { assistantId, messageId, content, model, onBusy, after, makesThread }: RunRequest,
   request: FastifyRequest,
 ): Promise<string> {
-  if (!AGENT.test(assistantId)) throw new GatewayError('unknown-agent');
+  if (!isAgent(assistantId)) throw new GatewayError('unknown-agent');
   const prompt = {
     content,
     agent: assistantId,
