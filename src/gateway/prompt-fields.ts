@@ -29,7 +29,7 @@ export function checkedFields(
     ...(replaces === undefined ? {} : { replaces }),
     ...(after === undefined ? {} : { after }),
     ...(history.length === 0 ? {} : { history }),
-    ...(Object.keys(options).length === 0 ? {} : { options: options }),
+    ...(Object.keys(options).length === 0 ? {} : { options }),
     ...(toolResults === undefined ? {} : { toolResults }),
   };
 }

@@ -181,9 +181,8 @@ export class RunView {
 
   #beginNext(head: PartHead, changes: Change[]): void {
     const last = this.#parts.at(-1);
-    if (last !== undefined && last.kind !== 'tool-call') {
-      if (last.rest !== '') this.#rewind(this.#parts.length - 1, changes);
-    }
+    if (last !== undefined && last.kind !== 'tool-call' && last.rest !== '')
+      this.#rewind(this.#parts.length - 1, changes);
     const known = this.#dropped[0];
     if (known !== undefined && isSameHead(known, head)) {
       this.#parts.push(known);
@@ -381,7 +380,7 @@ function outcomeOf({ result, error }: Extract<ChatEvent, { type: 'tool.result' }
   return error === undefined ? { result } : { error };
 }
 
-/** UTF-16 code units at the begin of both texts that are the same. Never between the halves of a surrogate pair. */
+/** UTF-16 code units at the beginning of both texts that are the same. Never between the halves of a surrogate pair. */
 function differsAt(text: string, shown: string): number {
   const end = Math.min(text.length, shown.length);
   if (text.slice(0, end) === shown.slice(0, end)) return end;

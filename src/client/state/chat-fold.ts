@@ -69,10 +69,10 @@ function foldLost(state: ChatState, { from, to }: EventOf<'lost'>): ChatState {
 function foldGiven(state: ChatState, event: EventOf<'history.given'>): ChatState {
   const { messageId, role, content, toolCalls = [], toolCallId, createdAt } = event;
   if (findPrompt(state, messageId) !== undefined) return state;
-  const caller = state.messages.findLast(({ parts }) =>
-    parts.some((part) => part.kind === 'tool-call' && part.toolCallId === toolCallId),
-  );
-  if (role === 'tool' && caller !== undefined && toolCallId !== undefined)
+  const isCaller = ({ parts }: Message): boolean =>
+    parts.some((part) => part.kind === 'tool-call' && part.toolCallId === toolCallId);
+  const caller = role === 'tool' && toolCallId !== undefined ? state.messages.findLast(isCaller) : undefined;
+  if (caller !== undefined && toolCallId !== undefined)
     return replaceMessage(state, caller, {
       ...caller,
       parts: settleToolCall(caller.parts, { type: 'tool.result', runId: '', toolCallId, result: content }),

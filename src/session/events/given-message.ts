@@ -11,7 +11,7 @@ export const HISTORY_BYTES_MAX = 8 * 1024 * 1024;
 export const GIVEN_MESSAGE_BYTES_MAX = 960 * 1024;
 
 export type GivenMessage = Omit<HistoryGiven, 'type' | 'index' | 'createdAt' | 'messageId'> & {
-  /** Unlike those of the other messages and of the prompt. Undefined: `history:` and the index. */
+  /** No other message, and not the prompt, may have the same one. Undefined: `history:` and the index. */
   readonly messageId?: string;
 };
 

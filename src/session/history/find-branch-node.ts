@@ -34,7 +34,7 @@ export async function findPrompt(
   const from = known === undefined ? loaded.at : known.offset + 1;
   const found = await findBranchNode(broker, ref, loaded, from, { kind: 'prompt', id: messageId });
   if (found === undefined) throw new SessionError('message-not-found');
-  return { messageId, at: found.node.at, after: found.node.before ?? null, ...found.runBehind };
+  return { messageId, at: found.node.at, after: found.node.before ?? null, ...found.runBehind() };
 }
 
 /** The branch that ends with a run. @throws SessionError run-not-found; BrokerError epoch-changed, corrupt */
@@ -64,14 +64,14 @@ async function findBranchNode(
   { epoch, at }: LoadedState,
   from: number,
   wanted: Pick<BranchNode, 'kind' | 'id'>,
-): Promise<{ node: BranchNode; runBehind: RunBehind } | undefined> {
-  let runBehind: RunBehind = { agent: '', model: '' };
+): Promise<{ node: BranchNode; runBehind: () => RunBehind } | undefined> {
+  let runBehind = (): RunBehind => ({ agent: '', model: '' });
   for await (const batch of majorBatches(broker, { topic: chatTopic(ref), epoch, next: at + 1 }, from, 'backward')) {
     for (const item of batch.items) {
       const node = readBranchNode(item);
       if (node?.kind === wanted.kind && node.id === wanted.id) return { node, runBehind };
       const event = item.kind === 'record' ? decodeEvent(item.data) : undefined;
-      if (item.kind === 'record' && event?.type === 'run.queued') runBehind = runOf(event, item);
+      if (item.kind === 'record' && event?.type === 'run.queued') runBehind = () => runOf(event, item);
     }
   }
   return undefined;

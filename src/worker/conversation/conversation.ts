@@ -23,7 +23,9 @@ export async function readConversation(
   agent: Pick<Agent, 'systemPrompt' | 'conversationChars'>,
   instructions?: string,
 ): Promise<ModelMessage[]> {
-  const systemPrompt = [agent.systemPrompt, instructions].filter((text) => text !== undefined).join('\n\n');
+  const systemPrompt = [agent.systemPrompt, instructions]
+    .filter((text) => text !== undefined && text.trim() !== '')
+    .join('\n\n');
   const limits = { systemPrompt, charsMax: agent.conversationChars };
   let chat: readonly ChatMessage[] = [];
   let chars = 0;
@@ -41,7 +43,7 @@ export async function readConversation(
     if (!isFull && before !== undefined) continue;
     if (fault !== undefined) throw new AgentError(fault, FAULTS[fault]);
     if (before === undefined) return messages;
-    const instructions = await readGivenInstructions(broker, range);
-    return instructions.length === 0 ? messages : validConversation([...instructions, ...chat], limits).messages;
+    const given = await readGivenInstructions(broker, range);
+    return given.length === 0 ? messages : validConversation([...given, ...chat], limits).messages;
   }
 }

@@ -27,9 +27,10 @@ export function givenUnits(given: readonly Given[], outcomes: Outcomes): GivenUn
     .filter((text) => !isBlank(text));
   const units: ModelMessage[][] = [];
   let takesOutcomes = false;
+  const last = given.findLastIndex(({ role }) => role !== 'tool');
   given.forEach((message, i) => {
     if (i < leading || message.role === 'tool') return;
-    const isLast = given.slice(i + 1).every(({ role }) => role === 'tool');
+    const isLast = i === last;
     const results = new Map([...resultsBehind(given, i), ...(isLast ? outcomes : [])]);
     const told = messagesOf(message, results);
     if (told.length === 0) return;

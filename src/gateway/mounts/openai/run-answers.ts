@@ -41,17 +41,17 @@ export class RunAnswers {
   }
 
   /** @throws SessionError not-found, run-not-found, chat-damaged; GatewayError draining, node-full, too-many */
-  async readNow(request: FastifyRequest, { runId, sessionId }: RunInSession): Promise<RunView> {
-    const start = await this.#deps.streams.startAtRun(identityOf(request), sessionId, runId);
+  async readNow(request: FastifyRequest, { runId, sessionId }: RunInSession, hasRoom = false): Promise<RunView> {
+    const start = await this.#deps.streams.startAtRun(identityOf(request), sessionId, runId, { hasRoom });
     return readRun(this.#deps.streams, request, { start, wire: this.#wire });
   }
 
   /** @throws as `readNow`; GatewayError request-timeout: the run has not ended */
   async readAtEnd(request: FastifyRequest, run: RunInSession): Promise<RunView> {
-    const hasEnded = async (): Promise<boolean> => (await this.readNow(request, run)).hasEnded;
+    const hasEnded = async (): Promise<boolean> => (await this.readNow(request, run, true)).hasEnded;
     const wait = { ...run, wire: this.#wire, timeoutMs: waitMsOf(request), hasEnded };
     await this.#deps.runWaits.wait(request, identityOf(request), wait);
-    const view = await this.readNow(request, run);
+    const view = await this.readNow(request, run, true);
     if (!view.hasEnded) throw new GatewayError('request-timeout', { message: 'the run continues: read it by its id' });
     return view;
   }
