@@ -17,7 +17,7 @@ import { TextBuffer } from '../session/events/text-buffer.ts';
 import type { LostRecords } from './projection.ts';
 
 /** What a tool returned: one of both. */
-export interface ToolOutcome {
+export interface CallOutcome {
   readonly result?: unknown;
   readonly error?: string;
 }
@@ -42,7 +42,7 @@ export type Change =
   | { readonly type: 'opened'; readonly part: number }
   | { readonly type: 'closed'; readonly part: number }
   | { readonly type: 'delta'; readonly part: number; readonly text: string }
-  | ({ readonly type: 'result'; readonly toolCallId: string } & ToolOutcome)
+  | ({ readonly type: 'result'; readonly toolCallId: string } & CallOutcome)
   /** The parts behind `part` are dropped; there were `dropped`. `part` ends at `at`, is open again and has no result,
    *  also where no text of it was dropped. -1: no part remains. What the log still has behind this place follows as
    *  new changes. */
@@ -88,12 +88,12 @@ export class RunView {
   /** The answer has a gap. A restart from nothing ends this. */
   isLost = false;
   readonly #parts: Part[] = [];
-  readonly #results = new Map<string, ToolOutcome>();
+  readonly #results = new Map<string, CallOutcome>();
   /** The number of parts that had begun when a result came, by the id of its call. */
   readonly #resultAt = new Map<string, number>();
   /** Parts behind `#parts` that readers were shown and a restart dropped whole, in order. */
   #dropped: Part[] = [];
-  readonly #droppedResults = new Map<string, ToolOutcome>();
+  readonly #droppedResults = new Map<string, CallOutcome>();
   #isShown = false;
 
   constructor(runId: string) {
@@ -105,7 +105,7 @@ export class RunView {
   }
 
   /** By the id of the tool call. */
-  get results(): ReadonlyMap<string, ToolOutcome> {
+  get results(): ReadonlyMap<string, CallOutcome> {
     return this.#results;
   }
 
@@ -225,7 +225,7 @@ export class RunView {
     return changes;
   }
 
-  #settleCall(toolCallId: string, outcome: ToolOutcome): readonly Change[] {
+  #settleCall(toolCallId: string, outcome: CallOutcome): readonly Change[] {
     const changes: Change[] = [];
     const index = this.#parts.findIndex((part) => part.toolCallId === toolCallId);
     if (index >= 0 && this.#parts[index]?.rest !== '') this.#rewind(index, changes);
@@ -376,7 +376,7 @@ function isSameHead(one: PartHead, other: PartHead): boolean {
   );
 }
 
-function outcomeOf({ result, error }: Extract<ChatEvent, { type: 'tool.result' }>): ToolOutcome {
+function outcomeOf({ result, error }: Extract<ChatEvent, { type: 'tool.result' }>): CallOutcome {
   return error === undefined ? { result } : { error };
 }
 
@@ -390,6 +390,6 @@ function differsAt(text: string, shown: string): number {
   return before >= 0xd800 && before <= 0xdbff ? at - 1 : at;
 }
 
-function isSameOutcome(one: ToolOutcome, other: ToolOutcome): boolean {
+function isSameOutcome(one: CallOutcome, other: CallOutcome): boolean {
   return one.error === other.error && isDeepStrictEqual(one.result, other.result);
 }
