@@ -66,18 +66,19 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
 
   stream: 'base broker session/events',
   wires: 'broker session/events stream',
-  'wires/a2a': 'session/events session/session-ref.ts stream',
+  'wires/run-name.ts': '',
+  'wires/a2a': 'session/events session/session-ref.ts stream wires/run-name.ts',
   'wires/ag-ui': 'session/events session/session-ref.ts stream',
   'wires/langgraph': 'broker session/events stream',
   'wires/ai-sdk': 'session/events stream',
-  'wires/mcp': 'session/events',
+  'wires/mcp': 'session/events wires/run-name.ts',
   'wires/openai': 'session/agent-limits.ts stream',
   'wires/openai/completions': 'stream wires/openai',
   'wires/openai/responses': 'session/events stream wires/openai',
 
   'gateway/gateway-error.ts': 'session/agent-limits.ts',
   'gateway/error-map.ts': 'broker session/errors.ts gateway/gateway-error.ts',
-  'gateway/known-agents.ts': 'session/agent-limits.ts session/events gateway/gateway-error.ts',
+  'gateway/known-agents.ts': 'session/agent-limits.ts session/session-ref.ts session/events gateway/gateway-error.ts',
   'gateway/gateway-config.ts': 'session/** gateway/known-agents.ts',
   'gateway/readiness.ts': 'broker gateway/gateway-error.ts',
   'gateway/json': 'gateway/gateway-error.ts',
@@ -98,12 +99,12 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'gateway/mounts/openai':
     '@core stream wires wires/openai/** @gateway-base @gateway-edge gateway gateway/routes gateway/mounts',
   'gateway/mounts/a2a':
-    '@core stream wires/a2a @gateway-base @gateway-edge gateway gateway/gateway-parts.ts gateway/routes gateway/mounts',
+    '@core stream wires/a2a wires/run-name.ts @gateway-base @gateway-edge gateway gateway/gateway-parts.ts gateway/routes gateway/mounts',
   'gateway/mounts/ag-ui':
     '@core stream wires/ag-ui @gateway-base @gateway-edge gateway gateway/gateway-parts.ts gateway/routes gateway/mounts',
   'gateway/mounts/langgraph':
     '@core stream wires/langgraph @gateway-base @gateway-edge gateway gateway/routes gateway/mounts',
-  'gateway/mounts/mcp': '@core wires/mcp @gateway-base @gateway-edge gateway gateway/mounts',
+  'gateway/mounts/mcp': '@core wires/mcp wires/run-name.ts @gateway-base @gateway-edge gateway gateway/mounts',
   'gateway/attachments': '@core @gateway-base @gateway-edge',
   'gateway/admin': '@core @gateway-base @gateway-edge',
   'gateway/health-app.ts': 'base broker @gateway-base @gateway-edge gateway/routes',

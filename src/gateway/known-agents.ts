@@ -4,6 +4,7 @@
 import { findRefusal, type AgentLimits } from '../session/agent-limits.ts';
 import type { MessageContent } from '../session/events/chat-event.ts';
 import type { RunOptions } from '../session/events/run-options.ts';
+import { isAgent } from '../session/session-ref.ts';
 import { GatewayError } from './gateway-error.ts';
 
 /** The fields of an agent that callers may see. */
@@ -33,6 +34,11 @@ export function modelFor(
     throw new GatewayError(code, { message, ...(option === undefined ? {} : { details: { option } }) });
   }
   return model === '' ? limits.model : model;
+}
+
+/** For an agent that a path names. @throws GatewayError unknown-agent */
+export function mustBeServed(known: KnownAgents, agent: string): void {
+  if (!isAgent(agent) || known?.has(agent) === false) throw new GatewayError('unknown-agent');
 }
 
 /** Of an agent that only the worker knows: an option that there is not is refused all the same. */

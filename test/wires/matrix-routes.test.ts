@@ -66,6 +66,7 @@ const SHAPES: Readonly<Record<string, Shapes>> = {
   },
   '/openai/v1': { error: { error: { message: some, type: some, code: some } } },
   '/a2a': { error: { error: { code: expect.any(Number) as number, message: some } } },
+  '/ag-ui': { error: { error: { code: some, message: some } } },
   '/ds': { error: { error: { code: some, message: some } }, missing: {} },
 };
 
@@ -116,6 +117,19 @@ const CASES: Readonly<Record<string, RouteCase>> = {
     makes: true,
   },
   'POST /api/chat/:sessionId/stop': { body: () => ({}) },
+  'POST /ag-ui/:agent': {
+    path: () => '/ag-ui/default',
+    body: ({ session }) => ({
+      threadId: session,
+      runId: 'mine',
+      messages: [{ id: 'm', role: 'user', content: 'x' }],
+    }),
+    makes: true,
+  },
+  'POST /ag-ui/:agent/cancel': {
+    path: () => '/ag-ui/default/cancel',
+    body: ({ session }) => ({ threadId: session }),
+  },
   'POST /a2a/:agent': a2aCall('GetTask', ({ session, run }) => ({ id: `${session}.${run}` })),
   'GET /a2a/:agent/tasks': { path: ({ session }) => `/a2a/default/tasks?contextId=${session}` },
   'GET /a2a/:agent/tasks/:task/pushNotificationConfigs': { status: 400 },

@@ -11,6 +11,7 @@ import type { Sessions } from '../../session/sessions.ts';
 import { requireWrite } from '../auth/identity.ts';
 import type { GatewayConfig } from '../gateway-config.ts';
 import { digestOf, downloadHeaders, fileNameOf, mediaTypeOf, rangeOf } from './attachment-headers.ts';
+import { isListed } from '../../base/entity-tag.ts';
 import { identityOf, type HttpApp } from '../http/http-app.ts';
 import { PageReads } from '../http/page-reads.ts';
 import type { SessionIds } from '../http/session-ids.ts';
@@ -149,10 +150,6 @@ async function* piecesOf(opened: OpenAttachment, from: number, to: number): Asyn
   } finally {
     await opened.close();
   }
-}
-
-function isListed(header: string | undefined, etag: string): boolean {
-  return header === '*' || (header?.split(',').some((one) => one.trim().replace(/^W\//, '') === etag) ?? false);
 }
 
 function textOf(header: string | readonly string[] | undefined): string | undefined {

@@ -8,7 +8,7 @@ import { projectRun, type RunFrames } from '../../stream/run-projection.ts';
 import type { Change, RunView } from '../../stream/run-view.ts';
 import { factsOfView } from './run-facts.ts';
 import { artifactOf, isEnded, statusUpdate, taskOfRun, type Artifact, type RunFacts } from './task.ts';
-import { encodeTaskId, type TaskRef } from './task-id.ts';
+import { encodeRunName, type RunName } from '../run-name.ts';
 
 /** UTF-16 code units of text in one frame. The SDK gives up at events of 4 Mi characters, and a code unit takes up to
  *  six of them in JSON. */
@@ -37,7 +37,7 @@ export const a2aWire: ProjectedWire<A2aRequest> = {
 };
 
 class TaskFrames implements RunFrames {
-  readonly #ref: TaskRef;
+  readonly #ref: RunName;
   readonly #history: readonly unknown[] | undefined;
   readonly #head: string;
   readonly #tail: string;
@@ -129,7 +129,7 @@ class TaskFrames implements RunFrames {
   #update(part: number, text: string, append: boolean): string {
     return this.#frame({
       artifactUpdate: {
-        taskId: encodeTaskId(this.#ref),
+        taskId: encodeRunName(this.#ref),
         contextId: this.#ref.sessionId,
         artifact: artifactOf(part, text),
         ...(append ? { append } : {}),

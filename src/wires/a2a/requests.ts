@@ -4,7 +4,7 @@ import { isSessionId } from '../../session/session-ref.ts';
 import type { JsonObject } from '../../session/events/chat-event.ts';
 import { A2aError, invalidField } from './a2a-error.ts';
 import { taskStates, type TaskState } from './task.ts';
-import { decodeTaskId, type TaskRef } from './task-id.ts';
+import { decodeRunName, type RunName } from '../run-name.ts';
 
 /** Parts of one message, as in the native protocol. */
 const PARTS_MAX = 256;
@@ -21,14 +21,14 @@ export interface SendParams {
   /** The session. Undefined: a new one. */
   readonly contextId: string | undefined;
   /** The message continues this task. */
-  readonly task: TaskRef | undefined;
+  readonly task: RunName | undefined;
   readonly returnImmediately: boolean;
   /** The task in the response has the prompt. */
   readonly withPrompt: boolean;
 }
 
 export interface TaskParams {
-  readonly task: TaskRef;
+  readonly task: RunName;
   readonly withPrompt: boolean;
 }
 
@@ -93,8 +93,8 @@ export function parseList(given: unknown): ListParams {
 }
 
 /** @throws A2aError task-not-found: no task has such an id */
-export function taskOf(id: unknown): TaskRef {
-  const task = typeof id === 'string' ? decodeTaskId(id) : undefined;
+export function taskOf(id: unknown): RunName {
+  const task = typeof id === 'string' ? decodeRunName(id) : undefined;
   if (task === undefined) throw new A2aError('task-not-found', 'no such task', { metadata: { field: 'id' } });
   return task;
 }

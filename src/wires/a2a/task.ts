@@ -1,6 +1,6 @@
 // A run as a task of A2A: its state, its status, and its text parts as artifacts. [A2A §4.1]
 import type { RunError, RunUsage } from '../../session/events/chat-event.ts';
-import { encodeTaskId, type TaskRef } from './task-id.ts';
+import { encodeRunName, type RunName } from '../run-name.ts';
 
 export const taskStates = [
   'TASK_STATE_SUBMITTED',
@@ -65,9 +65,9 @@ export function artifactId(part: number): string {
   return `a${part}`;
 }
 
-export function taskOfRun(ref: TaskRef, facts: RunFacts, { artifacts = [], history }: TaskExtras = {}): unknown {
+export function taskOfRun(ref: RunName, facts: RunFacts, { artifacts = [], history }: TaskExtras = {}): unknown {
   return {
-    id: encodeTaskId(ref),
+    id: encodeRunName(ref),
     contextId: ref.sessionId,
     status: statusOf(ref, facts),
     ...(artifacts.length === 0 ? {} : { artifacts }),
@@ -77,16 +77,16 @@ export function taskOfRun(ref: TaskRef, facts: RunFacts, { artifacts = [], histo
 }
 
 /** A `statusUpdate` of a stream. `extra`: metadata of this update alone. */
-export function statusUpdate(ref: TaskRef, facts: RunFacts, extra: object = {}): unknown {
+export function statusUpdate(ref: RunName, facts: RunFacts, extra: object = {}): unknown {
   return {
-    taskId: encodeTaskId(ref),
+    taskId: encodeRunName(ref),
     contextId: ref.sessionId,
     status: statusOf(ref, facts),
     metadata: { ...metadataOf(facts), ...extra },
   };
 }
 
-function statusOf(ref: TaskRef, { state, changedAt, error }: RunFacts): unknown {
+function statusOf(ref: RunName, { state, changedAt, error }: RunFacts): unknown {
   return {
     state: STATES[state],
     ...(changedAt === undefined ? {} : { timestamp: changedAt }),
@@ -94,11 +94,11 @@ function statusOf(ref: TaskRef, { state, changedAt, error }: RunFacts): unknown 
   };
 }
 
-function errorMessage(ref: TaskRef, { code, message }: RunError): unknown {
+function errorMessage(ref: RunName, { code, message }: RunError): unknown {
   return {
     messageId: `${ref.runId}.error`,
     contextId: ref.sessionId,
-    taskId: encodeTaskId(ref),
+    taskId: encodeRunName(ref),
     role: 'ROLE_AGENT',
     parts: [{ text: `${message} (${code})` }],
   };

@@ -3,14 +3,13 @@
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { JsonObject, RunError, RunUsage } from '../../session/events/chat-event.ts';
+import { RUN_NAME_CHARS_MAX } from '../run-name.ts';
 
 /** In ms. Below the time that clients wait for a reply. */
 export const WAIT_MS_MAX = 30_000;
 const KEY_CHARS_MAX = 200;
-/** UTF-16 code units of `<session>.<run>`: two ids of at most 128. */
-const RUN_CHARS_MAX = 257;
 
-const runField = Type.String({ minLength: 1, maxLength: RUN_CHARS_MAX, description: 'the `run` of start_run' });
+const runField = Type.String({ minLength: 1, maxLength: RUN_NAME_CHARS_MAX, description: 'the `run` of start_run' });
 
 const SCHEMAS = {
   start_run: Type.Object(
@@ -104,19 +103,6 @@ function faultOf(check: Checker, args: unknown): string {
   const [fault] = check.Errors(args);
   const path = fault?.instancePath.slice(1, 1 + 64) ?? '';
   return `${path === '' ? 'arguments' : path}: ${fault?.message ?? 'not valid'}`;
-}
-
-/** `<session>.<run>`. Neither part has a dot, so it needs no index. */
-export function runHandle(sessionId: string, runId: string): string {
-  return `${sessionId}.${runId}`;
-}
-
-const HANDLE = /^([A-Za-z0-9_-]{1,128})\.([A-Za-z0-9_-]{1,128})$/;
-
-/** Undefined if it is none of this server's. */
-export function parseRunHandle(run: string): { readonly sessionId: string; readonly runId: string } | undefined {
-  const [, sessionId, runId] = HANDLE.exec(run) ?? [];
-  return sessionId === undefined || runId === undefined ? undefined : { sessionId, runId };
 }
 
 export interface RunResult {

@@ -143,6 +143,37 @@ describe.each(BINDINGS)('an A2A client over %s', (binding) => {
     });
   });
 
+  it('keeps the text of a takeover that says it again, and replaces it where it says something else', async () => {
+    const rig = await startA2a();
+    const { client, held, done } = await start(rig, binding);
+    const run = await rig.work(held.id);
+    await run.say('one two three');
+    await eventually(() => held.text === 'one two three');
+    const { frames } = held;
+    await run.dropFrom(4, { takesOver: true });
+    await run.say('two ', 'three', '!');
+    await eventually(() => held.text === 'one two three!');
+    expect(held.frames).toBe(frames + 1);
+    await run.dropFrom(4, { takesOver: true });
+    await run.say('too ', 'late');
+    await run.complete();
+    await done;
+    expect([held.text, held.states.at(-1)]).toEqual(['one too late', 'COMPLETED']);
+    expect(seen(await client.getTask({ tenant: '', id: held.id }))).toEqual(['COMPLETED', 'one too late']);
+  });
+
+  it('is refused a page token that no page has given', async () => {
+    const rig = await startA2a();
+    const { client, done, held } = await start(rig, binding, message('go', { contextId: 's' }));
+    await (await rig.work(held.id)).complete();
+    await done;
+    const list = { tenant: '', contextId: 's', pageSize: 1, status: TaskState.TASK_STATE_UNSPECIFIED };
+    for (const pageToken of ['earliest', 'latest', 'x'])
+      await expect(client.listTasks({ ...list, pageToken, statusTimestampAfter: undefined })).rejects.toThrow(
+        'pageToken must be the nextPageToken of a page',
+      );
+  });
+
   it('is told why a run failed', async () => {
     const rig = await startA2a();
     const { client, held, done } = await start(rig, binding);

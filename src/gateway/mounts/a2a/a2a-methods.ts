@@ -2,21 +2,20 @@
 // context is a session. [A2A §3.1]
 import type { FastifyRequest } from 'fastify';
 import { traceOfRequest } from '../../../base/tracing.ts';
-import { encodePosition } from '../../../broker/position.ts';
+import { encodePosition, parsePosition, type Position } from '../../../broker/position.ts';
 import type { RunTimeline } from '../../../session/history/run-timeline.ts';
 import type { RunView } from '../../../stream/run-view.ts';
-import { A2aError } from '../../../wires/a2a/a2a-error.ts';
+import { A2aError, invalidField } from '../../../wires/a2a/a2a-error.ts';
 import { promptMessage } from '../../../wires/a2a/prompt-message.ts';
 import { parseList, parseSend, parseTask, type SendParams } from '../../../wires/a2a/requests.ts';
 import { factsOfView } from '../../../wires/a2a/run-facts.ts';
 import { artifactOf, taskOfRun, taskState, type RunFacts } from '../../../wires/a2a/task.ts';
-import type { TaskRef } from '../../../wires/a2a/task-id.ts';
+import type { RunName } from '../../../wires/run-name.ts';
 import type { Identity } from '../../auth/identity.ts';
 import type { RunStart } from '../../event-streams.ts';
 import { mapError } from '../../error-map.ts';
 import type { GatewayParts } from '../../gateway-parts.ts';
 import { freshId } from '../../http/new-session.ts';
-import { parseGivenPosition } from '../../http/wire-position.ts';
 import { readRun } from '../../run-reads.ts';
 import { ANSWER_WAIT_MS } from '../../run-waits.ts';
 
@@ -31,7 +30,7 @@ export type A2aDeps = Pick<
 
 /** What a stream of a task needs. */
 export interface TaskStream {
-  readonly task: TaskRef;
+  readonly task: RunName;
   readonly start: RunStart;
   readonly history: readonly unknown[] | undefined;
 }
@@ -79,8 +78,7 @@ export class A2aMethods {
   async list(identity: Identity, given: unknown): Promise<unknown> {
     const { contextId, state, limit, pageToken, changedAfter } = parseList(given);
     const { sessionIds, sessions, reads } = this.#deps;
-    const position = pageToken === undefined ? 'latest' : parseGivenPosition(pageToken);
-    const before = typeof position === 'object' ? position : undefined;
+    const before = pageToken === undefined ? undefined : mustBePageToken(pageToken);
     const ref = await sessionIds.find(identity, contextId);
     const page = await reads.inTurn(identity.principal, () => sessions.runs(identity.principal, ref, limit, before));
     const tasks = page.runs.flatMap((run) => {
@@ -120,35 +118,35 @@ export class A2aMethods {
     return { task, history: withPrompt ? [promptMessage(task, messageId, content)] : undefined };
   }
 
-  async #refuseContinuation(identity: Identity, task: TaskRef): Promise<never> {
+  async #refuseContinuation(identity: Identity, task: RunName): Promise<never> {
     await this.#startAt(identity, task);
     const metadata = { field: 'message.taskId' };
     throw new A2aError('unsupported-operation', 'message.taskId: the task does not wait for a message', { metadata });
   }
 
   /** `hasRoom`: the node has admitted the stream of the request. @throws SessionError not-found, run-not-found */
-  async #startAt(identity: Identity, { sessionId, runId }: TaskRef, hasRoom = false): Promise<RunStart> {
+  async #startAt(identity: Identity, { sessionId, runId }: RunName, hasRoom = false): Promise<RunStart> {
     return this.#deps.streams.startAtRun(identity, sessionId, runId, { hasRoom });
   }
 
-  async #hasEnded(identity: Identity, { sessionId, runId }: TaskRef): Promise<boolean> {
+  async #hasEnded(identity: Identity, { sessionId, runId }: RunName): Promise<boolean> {
     const { sessionIds, sessions } = this.#deps;
     const { state } = await sessions.authorize(identity.principal, await sessionIds.find(identity, sessionId));
     return state.runs.every((run) => run.runId !== runId);
   }
 
-  async #wait(request: FastifyRequest, identity: Identity, task: TaskRef, timeoutMs: number): Promise<void> {
+  async #wait(request: FastifyRequest, identity: Identity, task: RunName, timeoutMs: number): Promise<void> {
     const hasEnded = (): Promise<boolean> => this.#hasEnded(identity, task);
     await this.#deps.runWaits.wait(request, identity, { ...task, wire: 'a2a', timeoutMs, hasEnded });
   }
 
   /** The run as the log has it now. */
-  async #read(request: FastifyRequest, identity: Identity, task: TaskRef): Promise<RunView> {
+  async #read(request: FastifyRequest, identity: Identity, task: RunName): Promise<RunView> {
     const start = await this.#startAt(identity, task);
     return readRun(this.#deps.streams, request, { start, wire: 'a2a' });
   }
 
-  async #promptOf(identity: Identity, task: TaskRef, { messageId }: RunView): Promise<readonly unknown[]> {
+  async #promptOf(identity: Identity, task: RunName, { messageId }: RunView): Promise<readonly unknown[]> {
     const { sessionIds, sessions, reads } = this.#deps;
     const ref = await sessionIds.find(identity, task.sessionId);
     const { messages } = await reads.inTurn(identity.principal, () =>
@@ -159,7 +157,14 @@ export class A2aMethods {
   }
 }
 
-function taskOfView(task: TaskRef, view: RunView, history?: readonly unknown[]): unknown {
+/** A page token is the position before which the page ends. @throws A2aError invalid-params */
+function mustBePageToken(text: string): Position {
+  const position = parsePosition(text);
+  if (position === undefined) throw invalidField('pageToken', 'must be the nextPageToken of a page');
+  return position;
+}
+
+function taskOfView(task: RunName, view: RunView, history?: readonly unknown[]): unknown {
   const artifacts = view.parts.flatMap(({ kind, text }, part) =>
     kind === 'text' && text.length > 0 ? [artifactOf(part, text.toString())] : [],
   );

@@ -1,13 +1,12 @@
 // /a2a/{agent}: A2A 1.0 for one agent, over JSON-RPC and over REST, and its agent cards. [A2A §5, §8]
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { isAgent } from '../../../session/session-ref.ts';
 import { A2aError } from '../../../wires/a2a/a2a-error.ts';
 import { agentCard } from '../../../wires/a2a/agent-card.ts';
 import { refuseVersion } from '../../../wires/a2a/requests.ts';
 import { rpcFailure, rpcIdOf } from '../../../wires/a2a/rpc.ts';
-import { GatewayError } from '../../gateway-error.ts';
 import type { GatewayParts } from '../../gateway-parts.ts';
 import type { HttpApp } from '../../http/http-app.ts';
+import { mustBeServed } from '../../known-agents.ts';
 import { mountWire } from '../mount.ts';
 import { fromMapped, rpcStatus } from './a2a-errors.ts';
 import { A2aMethods } from './a2a-methods.ts';
@@ -30,7 +29,7 @@ export async function mountA2a(app: HttpApp, parts: GatewayParts): Promise<void>
   const sendError: Parameters<typeof mountWire>[2]['sendError'] = (mapped, request, reply) =>
     sendFailure(fromMapped(mapped), request, reply);
   await mountWire(app, parts, { prefix: PREFIX, sendError }, (mount) => {
-    mount.addHook('preHandler', async (request) => mustBeKnown(agentOf(request), parts));
+    mount.addHook('preHandler', async (request) => mustBeServed(parts.config.agents, agentOf(request)));
     mount.addHook('onRoute', (route) => {
       const { handler } = route;
       route.handler = async function answer(request, reply) {
@@ -52,8 +51,8 @@ export async function mountA2a(app: HttpApp, parts: GatewayParts): Promise<void>
     );
   });
   app.get(CARD_PATH, { schema: { hide: true }, config: { access: 'open' } }, async (request, reply) => {
-    const { defaultAgent } = parts.config;
-    mustBeKnown(defaultAgent, parts);
+    const { defaultAgent, agents } = parts.config;
+    mustBeServed(agents, defaultAgent);
     return sendCard(parts, defaultAgent, request, reply);
   });
 }
@@ -63,11 +62,6 @@ function sendFailure(error: A2aError, request: FastifyRequest, reply: FastifyRep
   return request.routeOptions.url === RPC_URL
     ? reply.code(rpcStatus(error)).send(rpcFailure(rpcIdOf(request.body), error))
     : reply.code(error.status).send(error.toRest());
-}
-
-/** @throws GatewayError unknown-agent */
-function mustBeKnown(agent: string, { config }: CardDeps): void {
-  if (!isAgent(agent) || config.agents?.has(agent) === false) throw new GatewayError('unknown-agent');
 }
 
 function sendCard({ config }: CardDeps, agent: string, request: FastifyRequest, reply: FastifyReply): FastifyReply {

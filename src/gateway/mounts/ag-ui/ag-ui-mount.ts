@@ -2,7 +2,6 @@
 // Errors before the stream have the native shape.
 import Type from 'typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { isAgent } from '../../../session/session-ref.ts';
 import { ProjectedEncoder } from '../../../stream/projected-encoder.ts';
 import { agUiWire } from '../../../wires/ag-ui/ag-ui-wire.ts';
 import { InputError, parseCancel, parseRunInput } from '../../../wires/ag-ui/run-input.ts';
@@ -10,6 +9,7 @@ import type { MappedError } from '../../error-map.ts';
 import { GatewayError } from '../../gateway-error.ts';
 import type { GatewayParts } from '../../gateway-parts.ts';
 import { identityOf, type HttpApp } from '../../http/http-app.ts';
+import { mustBeServed } from '../../known-agents.ts';
 import { openStream } from '../../routes/open-stream.ts';
 import { mountWire } from '../mount.ts';
 import { AgUiRuns } from './ag-ui-runs.ts';
@@ -22,7 +22,7 @@ export async function mountAgUi(app: HttpApp, parts: GatewayParts): Promise<void
   await mountWire(app, parts, { prefix: PREFIX, sendError }, (mount) => {
     mount.addHook('preHandler', async ({ params }) => {
       const { agent } = params as { readonly agent: string };
-      if (!isAgent(agent) || parts.config.agents?.has(agent) === false) throw new GatewayError('unknown-agent');
+      mustBeServed(parts.config.agents, agent);
     });
     runRoute(mount, parts, runs);
     mount.post('/:agent/cancel', { schema }, async (request, reply) => {

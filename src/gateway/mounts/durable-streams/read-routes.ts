@@ -4,6 +4,7 @@ import type { StreamForks } from '../../../durable-streams/stream-forks.ts';
 import { resolveOffset } from '../../../durable-streams/stream-reads.ts';
 import type { LoadedStream } from '../../../durable-streams/stream-records.ts';
 import type { PageReads } from '../../http/page-reads.ts';
+import { isListed } from '../../../base/entity-tag.ts';
 import { identityOf } from '../../http/http-app.ts';
 import type { Readiness } from '../../readiness.ts';
 import { openEventStream, waitForChange, type LiveReadsDeps } from './live-reads.ts';
@@ -121,9 +122,4 @@ function countOf(stream: LoadedStream, { offset }: ReadQuery): number {
   if (count === 'gone') throw new StreamRefusal('offset-gone');
   if (count === 'beyond') throw new StreamRefusal('invalid-offset');
   return count;
-}
-
-/** Does an `If-None-Match` name the tag? [RFC 9110 §13.1.2] */
-function isListed(header: string | undefined, etag: string): boolean {
-  return header?.split(',').some((tag) => ['*', etag, `W/${etag}`].includes(tag.trim())) ?? false;
 }

@@ -6,7 +6,8 @@ import type { JsonObject } from '../../../session/events/chat-event.ts';
 import { isSessionError, SessionError } from '../../../session/errors.ts';
 import type { Sessions } from '../../../session/sessions.ts';
 import { traceOfRequest } from '../../../base/tracing.ts';
-import { parseRunHandle, runHandle, toolResult, type RunResult, type ToolCall } from '../../../wires/mcp/tools.ts';
+import { toolResult, type RunResult, type ToolCall } from '../../../wires/mcp/tools.ts';
+import { decodeRunName, encodeRunName, type RunName } from '../../../wires/run-name.ts';
 import type { Identity } from '../../auth/identity.ts';
 import type { ChatCommands } from '../../chat-commands.ts';
 import { mapError } from '../../error-map.ts';
@@ -41,14 +42,9 @@ export async function callTool(
   return toolResult(await readAtEnd(deps, identity, run, waitMs, request));
 }
 
-interface RunName {
-  readonly sessionId: string;
-  readonly runId: string;
-}
-
 /** @throws SessionError run-not-found */
 function mustBeRun(text: string): RunName {
-  const run = parseRunHandle(text);
+  const run = decodeRunName(text);
   if (run === undefined) throw new SessionError('run-not-found');
   return run;
 }
@@ -75,7 +71,7 @@ async function startRun(
   } catch (error) {
     // The run is started. Without its handle the caller could only start another one.
     if (!mapError(error).error.retryable) throw error;
-    return { run: runHandle(sessionId, runId), session: sessionId, state: 'queued', text: '' };
+    return { run: encodeRunName({ sessionId, runId }), session: sessionId, state: 'queued', text: '' };
   }
 }
 
@@ -130,7 +126,7 @@ async function readRun(
   if (last === undefined) throw new SessionError('run-not-found');
   const { status, content, usage, error } = last;
   return {
-    run: runHandle(sessionId, runId),
+    run: encodeRunName({ sessionId, runId }),
     session: sessionId,
     state: STATES[status],
     text: last.role === 'assistant' && typeof content === 'string' ? content : '',
