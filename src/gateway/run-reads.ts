@@ -5,7 +5,7 @@ import { SessionError } from '../session/errors.ts';
 import type { EventSink, StreamEnd } from '../stream/event-sink.ts';
 import { ProjectedEncoder } from '../stream/projected-encoder.ts';
 import type { ParsedEvent, Projection, WireName } from '../stream/projection.ts';
-import { RunView } from '../stream/run-view.ts';
+import { RunView } from '../stream/run/run-view.ts';
 import type { EventStreams, RunStart } from './event-streams.ts';
 import { GatewayError } from './gateway-error.ts';
 

@@ -1,7 +1,8 @@
 // Makes one projection the encoder of its reader's stream: it parses the events, folds those of catch-up, and opens the
 // projection when the reader goes live, or when its run has ended.
 import { parseEvent } from '../session/events/chat-event.ts';
-import type { ControlEvent, LostRecords, ParsedEvent, Projection, WireEncoder } from './projection.ts';
+import type { LostRecords } from './run/run-change.ts';
+import type { ControlEvent, ParsedEvent, Projection, WireEncoder } from './projection.ts';
 import type { WireEvent } from './wire-event.ts';
 
 /** Parsed events by the list of a live batch. All readers of a batch receive the same list, so it is parsed once. */

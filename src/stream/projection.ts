@@ -5,6 +5,7 @@ import type { Position } from '../broker/position.ts';
 import type { ResetReason } from '../broker/broker.ts';
 import type { ChatEvent } from '../session/events/chat-event.ts';
 import type { Frame } from './event-sink.ts';
+import type { LostRecords } from './run/run-change.ts';
 import type { WireEvent } from './wire-event.ts';
 
 /** An event without a position. [PROTOCOL §4] */
@@ -91,13 +92,6 @@ export interface WireEncoder {
 export interface ParsedEvent {
   readonly offset: number;
   readonly event: ChatEvent | LostRecords;
-}
-
-/** Records of the chat are lost. Text that does not join behind them is left out until its run starts again. */
-export interface LostRecords {
-  readonly type: 'lost';
-  readonly from: number;
-  readonly to: number;
 }
 
 export interface Seed {

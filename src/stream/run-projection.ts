@@ -3,7 +3,8 @@
 // own.
 import type { QueuePosition } from '../session/events/queue-position.ts';
 import type { ControlEvent, ParsedEvent, Projection, Seed } from './projection.ts';
-import { RunView, type Change } from './run-view.ts';
+import type { Change } from './run/run-change.ts';
+import { RunView } from './run/run-view.ts';
 
 /** How one wire shows a run. Called with the changes that one reader is sent, in order. */
 export interface RunFrames {

@@ -4,7 +4,7 @@
 // Parts form one text here, so the wire compares repeated text itself: its view is never shown. [PROTOCOL §5]
 import { LOST_UNIT } from '../stream/cut.ts';
 import type { ControlEvent, ParsedEvent, ProjectedWire, Projection, Seed } from '../stream/projection.ts';
-import { RunView } from '../stream/run-view.ts';
+import { RunView } from '../stream/run/run-view.ts';
 
 export const textWire: ProjectedWire = {
   name: 'text',

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Projection } from '../../src/stream/projection.ts';
 import { projectRun, type Replay, type RunFrames } from '../../src/stream/run-projection.ts';
-import type { Change } from '../../src/stream/run-view.ts';
+import type { Change } from '../../src/stream/run/run-change.ts';
 import { RunStory, steps } from './run-story.ts';
 
 /** One line for each change. Cannot take text back. */

@@ -3,7 +3,8 @@
 import fc from 'fast-check';
 import type { ChatEvent, PartKind } from '../../src/session/events/chat-event.ts';
 import type { ParsedEvent } from '../../src/stream/projection.ts';
-import type { Change, RunView } from '../../src/stream/run-view.ts';
+import type { Change } from '../../src/stream/run/run-change.ts';
+import type { RunView } from '../../src/stream/run/run-view.ts';
 
 export const RUN = { runId: 'r', messageId: 'answer' };
 

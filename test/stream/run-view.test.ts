@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ParsedEvent } from '../../src/stream/projection.ts';
-import { RunView } from '../../src/stream/run-view.ts';
+import { RunView } from '../../src/stream/run/run-view.ts';
 import { ChangeReader, RunStory, steps, type Step } from './run-story.ts';
 
 function tell(view: RunView, reader: ChangeReader, events: readonly ParsedEvent[]): void {

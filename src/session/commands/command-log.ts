@@ -357,11 +357,14 @@ function encodeDrafts(drafts: readonly Draft[], checkpoint: JsonObject): NewReco
   });
 }
 
-/** Only the run at the head has a request. It is appended when a run becomes the head. An unserved request has the TTL
- *  of its chat; the worker that consumes it shortens the TTL of its topic. */
+/** Only the run at the head has a request. It is appended when a run becomes the head, and when the head is queued
+ *  again after a wait. An unserved request has the TTL of its chat; the worker that consumes it shortens the TTL of
+ *  its topic. */
 function requestWrites(ref: SessionRef, before: CommandState | undefined, after: CommandState): TopicWrite[] {
   const [head] = after.runs;
-  if (head === undefined || head.runId === before?.runs[0]?.runId) return [];
+  const earlier = before?.runs[0];
+  if (head === undefined) return [];
+  if (head.runId === earlier?.runId && !(earlier.state === 'waiting' && head.state === 'queued')) return [];
   return [
     {
       topic: requestTopic(head.agent, ref),

@@ -7,11 +7,13 @@ import { encodeOptions, type RunOptions } from '../events/run-options.ts';
 import {
   findRun,
   foldCommandState,
+  isOpenInput,
   SESSION_RUNS_MAX,
   type BranchTip,
   type CommandState,
   type EventContext,
   type RunInfo,
+  type RunInput,
 } from './command-state.ts';
 import { encodePromptLink, encodeRunLink, GIVEN_LINK } from './branch-links.ts';
 import { givenEvents, type GivenMessage } from '../events/given-message.ts';
@@ -160,11 +162,25 @@ export function decideCancel(
       return foldDrafts(state, [{ event: { type: 'run.cancelled', runId: run.runId, ...why, endedAt: now } }]);
     case 'running':
       return foldDrafts(state, [{ event: { type: 'run.cancelling', runId: run.runId, ...why, createdAt: now } }]);
+    case 'waiting':
+      return foldDrafts(state, [
+        ...openInputs(run).map(({ inputId }) => closedDraft(run, inputId, 'cancelled', now)),
+        { event: { type: 'run.cancelled', runId: run.runId, ...why, endedAt: now } },
+      ]);
     case 'cancelling':
       return undefined;
     default:
       return run.state satisfies never;
   }
+}
+
+/** The inputs of a run that are neither answered nor closed. */
+export function openInputs(run: RunInfo): readonly RunInput[] {
+  return run.inputs?.filter(isOpenInput) ?? [];
+}
+
+function closedDraft({ runId }: RunInfo, inputId: string, reason: 'expired' | 'cancelled', createdAt: string): Draft {
+  return { event: { type: 'input.closed', runId, inputId, reason, createdAt } };
 }
 
 export interface RegenerateCommand extends Pick<

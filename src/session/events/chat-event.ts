@@ -5,6 +5,7 @@
 // hashes, marks) never leaves the log. Events: PROTOCOL §4.
 import type { LogItem, LogRecord, NewRecord } from '../../broker/broker.ts';
 import { BrokerError, isBrokerError } from '../../broker/errors.ts';
+import type { WaitEvent } from './wait-events.ts';
 
 export type JsonObject = { readonly [key: string]: unknown };
 
@@ -242,6 +243,7 @@ export type ChatEvent =
   | ToolResult
   | RunRestarted
   | RunBlocked
+  | WaitEvent
   | RunCancelling
   | RunTerminal
   | RunAnswer;
@@ -266,6 +268,11 @@ const IS_MAJOR: Record<ChatEventType, boolean> = {
   'tool.result': false,
   'run.restarted': true,
   'run.blocked': true,
+  'input.requested': true,
+  'run.waiting': true,
+  'input.answered': true,
+  'input.closed': true,
+  'run.resumed': true,
   'run.cancelling': true,
   'run.completed': true,
   'run.failed': true,

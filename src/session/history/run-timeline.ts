@@ -10,7 +10,7 @@ export interface RunTimeline extends RunFigures {
   readonly messageId: string;
   readonly agent: string;
   readonly model: string;
-  readonly state: 'queued' | 'running' | 'cancelling' | 'completed' | 'failed' | 'cancelled';
+  readonly state: 'queued' | 'running' | 'waiting' | 'cancelling' | 'completed' | 'failed' | 'cancelled';
   readonly queuedAt: string;
   /** Each start. Every one after the first is a takeover. */
   readonly attempts: readonly RunAttempt[];

@@ -1,5 +1,5 @@
 // The facts of a task from the fold of its run.
-import type { RunView } from '../../stream/run-view.ts';
+import type { RunView } from '../../stream/run/run-view.ts';
 import type { RunFacts } from './task.ts';
 
 export function factsOfView(view: RunView): RunFacts {

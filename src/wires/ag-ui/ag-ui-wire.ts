@@ -6,7 +6,8 @@ import type { PartKind } from '../../session/events/chat-event.ts';
 import type { QueuePosition } from '../../session/events/queue-position.ts';
 import type { ProjectedWire } from '../../stream/projection.ts';
 import { projectRun, type RunFrames } from '../../stream/run-projection.ts';
-import type { Change, RunView } from '../../stream/run-view.ts';
+import type { Change } from '../../stream/run/run-change.ts';
+import type { RunView } from '../../stream/run/run-view.ts';
 import { callId, mainPart, partMessageId, reasoningMessageId, resultMessageId } from './answer-ids.ts';
 import { answerMessages, callName, reasoningMessage, resultText } from './answer-messages.ts';
 

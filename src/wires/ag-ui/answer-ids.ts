@@ -1,6 +1,6 @@
 // The ids of the messages and the calls of one answer. They are the same in every stream of the run, so a client that
 // comes back puts what it receives where it was.
-import type { ViewedPart } from '../../stream/run-view.ts';
+import type { ViewedPart } from '../../stream/run/run-change.ts';
 
 /** The part whose text is the text of the message with the answer's id; it has the tool calls as well. -1: none. */
 export function mainPart(parts: readonly ViewedPart[]): number {

@@ -1,5 +1,6 @@
 // An answer as messages of AG-UI: what a client that followed the run holds of it. [AG-UI 1.0 › MESSAGES_SNAPSHOT]
-import type { RunView, ViewedPart } from '../../stream/run-view.ts';
+import type { ViewedPart } from '../../stream/run/run-change.ts';
+import type { RunView } from '../../stream/run/run-view.ts';
 import { callId, mainPart, partMessageId, reasoningMessageId, resultMessageId } from './answer-ids.ts';
 
 interface AssistantMessage {

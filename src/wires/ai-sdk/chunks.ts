@@ -4,7 +4,8 @@
 import type { QueuePosition } from '../../session/events/queue-position.ts';
 import type { ProjectedWire } from '../../stream/projection.ts';
 import { projectRun, type RunFrames } from '../../stream/run-projection.ts';
-import type { Change, RunView, ViewedPart } from '../../stream/run-view.ts';
+import type { Change, ViewedPart } from '../../stream/run/run-change.ts';
+import type { RunView } from '../../stream/run/run-view.ts';
 
 /** What a request asks for beside the answer. */
 export interface ChunkOptions {
@@ -79,6 +80,11 @@ export class RunChunks {
         return [resultOf(change)];
       case 'ended':
         return [...this.#usage(view), ...this.#endOf(view)];
+      case 'asked':
+      case 'waiting':
+      case 'answered':
+      case 'resumed':
+        return [];
       case 'rewound':
       case 'lost':
         return undefined;

@@ -4,7 +4,8 @@
 import { encodePosition, parsePosition, type Position } from '../../broker/position.ts';
 import type { JsonObject } from '../../session/events/chat-event.ts';
 import type { ControlEvent, ParsedEvent, ProjectedWire, Projection, Seed } from '../../stream/projection.ts';
-import { RunView, type Change } from '../../stream/run-view.ts';
+import type { Change } from '../../stream/run/run-change.ts';
+import { RunView } from '../../stream/run/run-view.ts';
 import { answerMessages, toolMessage } from './messages.ts';
 import { errorFields, NODE } from './resources.ts';
 import type { StreamMode } from './run-request.ts';

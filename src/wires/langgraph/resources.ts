@@ -7,6 +7,7 @@ export type RunStatus = 'pending' | 'running' | 'success' | 'error' | 'interrupt
 const STATUSES = {
   queued: 'pending',
   running: 'running',
+  waiting: 'interrupted',
   cancelling: 'running',
   completed: 'success',
   failed: 'error',

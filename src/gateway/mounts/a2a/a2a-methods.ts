@@ -4,7 +4,7 @@ import type { FastifyRequest } from 'fastify';
 import { traceOfRequest } from '../../../base/tracing.ts';
 import { encodePosition, parsePosition, type Position } from '../../../broker/position.ts';
 import type { RunTimeline } from '../../../session/history/run-timeline.ts';
-import type { RunView } from '../../../stream/run-view.ts';
+import type { RunView } from '../../../stream/run/run-view.ts';
 import { A2aError, invalidField } from '../../../wires/a2a/a2a-error.ts';
 import { promptMessage } from '../../../wires/a2a/prompt-message.ts';
 import { parseList, parseSend, parseTask, type SendParams } from '../../../wires/a2a/requests.ts';

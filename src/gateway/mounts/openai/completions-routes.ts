@@ -3,7 +3,7 @@
 import Type from 'typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ProjectedEncoder } from '../../../stream/projected-encoder.ts';
-import type { RunView } from '../../../stream/run-view.ts';
+import type { RunView } from '../../../stream/run/run-view.ts';
 import { readCompletionRequest, type CompletionRequest } from '../../../wires/openai/completions/completion-request.ts';
 import { completionWire } from '../../../wires/openai/completions/completion-stream.ts';
 import { completionOf } from '../../../wires/openai/completions/completion.ts';

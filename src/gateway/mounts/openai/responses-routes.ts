@@ -4,7 +4,7 @@ import Type from 'typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { isSessionError } from '../../../session/errors.ts';
 import { ProjectedEncoder } from '../../../stream/projected-encoder.ts';
-import type { RunView } from '../../../stream/run-view.ts';
+import type { RunView } from '../../../stream/run/run-view.ts';
 import { parseResponseId, type RunInSession } from '../../../wires/openai/ids.ts';
 import { outputItems } from '../../../wires/openai/responses/response-items.ts';
 import { readResponseRequest, type ResponseRequest } from '../../../wires/openai/responses/response-request.ts';

@@ -1,6 +1,6 @@
 // Reads the answer of a run for requests that are answered with one object: as it is now, or once the run has ended.
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { RunView } from '../../../stream/run-view.ts';
+import type { RunView } from '../../../stream/run/run-view.ts';
 import type { WireName } from '../../../stream/projection.ts';
 import type { RunInSession } from '../../../wires/openai/ids.ts';
 import type { EventStreams } from '../../event-streams.ts';

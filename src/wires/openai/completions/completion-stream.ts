@@ -2,7 +2,8 @@
 // resume. So a restart whose text differs is an error, and the client reads the completion by its id.
 import type { ProjectedWire } from '../../../stream/projection.ts';
 import { projectRun, type RunFrames } from '../../../stream/run-projection.ts';
-import type { Change, RunView } from '../../../stream/run-view.ts';
+import type { Change } from '../../../stream/run/run-change.ts';
+import type { RunView } from '../../../stream/run/run-view.ts';
 import { completionHead, completionUsage, isClientCall } from './completion.ts';
 import { completionFinish } from '../finish-reason.ts';
 import { OPENAI_STREAM } from '../sse-head.ts';

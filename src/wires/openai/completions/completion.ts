@@ -1,5 +1,6 @@
 // A Chat Completion: the answer of one run as one object.
-import type { RunView, ViewedPart } from '../../../stream/run-view.ts';
+import type { ViewedPart } from '../../../stream/run/run-change.ts';
+import type { RunView } from '../../../stream/run/run-view.ts';
 import { secondsOf } from '../event-time.ts';
 import { completionFinish, type CompletionFinish } from '../finish-reason.ts';
 import { completionId } from '../ids.ts';

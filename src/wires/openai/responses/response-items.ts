@@ -1,6 +1,7 @@
 // The items of a Response: each part of an answer is one item. A call that the agent executes itself is a call of an
 // MCP server with the agent's name, so that clients show it and do not execute it.
-import type { RunView, ViewedPart } from '../../../stream/run-view.ts';
+import type { ViewedPart } from '../../../stream/run/run-change.ts';
+import type { RunView } from '../../../stream/run/run-view.ts';
 import { incompleteReason } from '../finish-reason.ts';
 
 export type ItemStatus = 'in_progress' | 'completed' | 'incomplete';

@@ -4,7 +4,8 @@
 import { ANSWER_PARTS_MAX } from '../../../session/events/answer-builder.ts';
 import type { ProjectedWire } from '../../../stream/projection.ts';
 import { projectRun, type RunFrames } from '../../../stream/run-projection.ts';
-import type { Change, RunView, ViewedPart } from '../../../stream/run-view.ts';
+import type { Change, ViewedPart } from '../../../stream/run/run-change.ts';
+import type { RunView } from '../../../stream/run/run-view.ts';
 import {
   itemId,
   itemKind,

@@ -1,5 +1,5 @@
 // A Response: the run and its answer so far as one object.
-import type { RunView } from '../../../stream/run-view.ts';
+import type { RunView } from '../../../stream/run/run-view.ts';
 import { secondsOf } from '../event-time.ts';
 import { incompleteReason } from '../finish-reason.ts';
 import { responseId } from '../ids.ts';
@@ -51,6 +51,7 @@ export function responseOf(view: RunView, sessionId: string, output: readonly Ou
 
 export function responseStatus({ state, finishReason }: RunView): ResponseStatus {
   if (state === 'running') return 'in_progress';
+  if (state === 'waiting') return 'completed';
   return state === 'completed' && incompleteReason(finishReason) !== undefined ? 'incomplete' : state;
 }
 

@@ -4,7 +4,6 @@
 // Absorption: a worker that takes a run over drops text of the answer, and mostly says the same text again. Once
 // readers are shown what the fold holds, dropped text is kept to be compared. Text that is said again as it was shown
 // is no change. Only other text, or another part, takes text back (`rewound`).
-import { isDeepStrictEqual } from 'node:util';
 import type {
   ChatEvent,
   PartKind,
@@ -12,46 +11,16 @@ import type {
   RunTerminal,
   RunUsage,
   PartStarted,
-} from '../session/events/chat-event.ts';
-import { TextBuffer } from '../session/events/text-buffer.ts';
-import type { LostRecords } from './projection.ts';
+} from '../../session/events/chat-event.ts';
+import type { InputAnswered } from '../../session/events/wait-events.ts';
+import { TextBuffer } from '../../session/events/text-buffer.ts';
+import { tellLeg, tellParts, type HeldRun, type ResultPlace } from './held-changes.ts';
+import { isSameOutcome, outcomeOf } from './run-change.ts';
+import type { CallOutcome, Change, LostRecords, ViewedPart } from './run-change.ts';
+import { answeredCall, RunInputs, type ViewedInput } from './run-inputs.ts';
 
-/** What a tool returned: one of both. */
-export interface CallOutcome {
-  readonly result?: unknown;
-  readonly error?: string;
-}
-
-export interface ViewedPart {
-  readonly kind: PartKind;
-  /** The text that the log has now. For a tool call: its arguments. */
-  readonly text: TextBuffer;
-  readonly toolCallId?: string;
-  readonly toolName?: string;
-  readonly executor?: 'agent' | 'client';
-  /** No text follows. Set by `closed`; a `rewound` may open the part again. */
-  readonly isDone: boolean;
-}
-
-/** What one event changed for a reader. A part of text or reasoning closes when the next part begins; a tool call when
- *  its result comes, because the deltas of several calls may alternate. What is open at the end of the run closes
- *  then. */
-export type Change =
-  | { readonly type: 'queued' }
-  | { readonly type: 'started' }
-  | { readonly type: 'opened'; readonly part: number }
-  | { readonly type: 'closed'; readonly part: number }
-  | { readonly type: 'delta'; readonly part: number; readonly text: string }
-  | ({ readonly type: 'result'; readonly toolCallId: string } & CallOutcome)
-  /** The parts behind `part` are dropped; there were `dropped`. `part` ends at `at`, is open again and has no result,
-   *  also where no text of it was dropped. -1: no part remains. What the log still has behind this place follows as
-   *  new changes. */
-  | { readonly type: 'rewound'; readonly part: number; readonly at: number; readonly dropped: number }
-  /** Records of the run are lost, or a delta does not join: what follows would show an answer with a gap. */
-  | { readonly type: 'lost' }
-  | { readonly type: 'ended' };
-
-export type RunState = 'queued' | 'running' | 'completed' | 'failed' | 'cancelled';
+/** A run whose inputs are all answered is queued again. */
+export type RunState = 'queued' | 'running' | 'waiting' | 'completed' | 'failed' | 'cancelled';
 
 type PartHead = Pick<ViewedPart, 'kind' | 'toolCallId' | 'toolName' | 'executor'>;
 
@@ -89,12 +58,13 @@ export class RunView {
   isLost = false;
   readonly #parts: Part[] = [];
   readonly #results = new Map<string, CallOutcome>();
-  /** The number of parts that had begun when a result came, by the id of its call. */
-  readonly #resultAt = new Map<string, number>();
+  /** By the id of the call. */
+  readonly #resultAt = new Map<string, ResultPlace>();
   /** Parts behind `#parts` that readers were shown and a restart dropped whole, in order. */
   #dropped: Part[] = [];
   readonly #droppedResults = new Map<string, CallOutcome>();
   #isShown = false;
+  readonly #inputs = new RunInputs();
 
   constructor(runId: string) {
     this.runId = runId;
@@ -117,6 +87,21 @@ export class RunView {
    *  drops, because nobody was shown it. */
   show(): void {
     this.#isShown = true;
+  }
+
+  /** Oldest first, with those of earlier legs. */
+  get inputs(): readonly ViewedInput[] {
+    return this.#inputs.all;
+  }
+
+  /** The part between two waits that was written last, from 0. */
+  get leg(): number {
+    return this.#inputs.leg;
+  }
+
+  /** The first part of a leg; the number of parts for a leg that has not begun. */
+  legStart(leg: number): number {
+    return this.#inputs.legStart(leg) ?? this.#parts.length;
   }
 
   /** All changes of one event, in order. None for an event of another run, and after the end. */
@@ -143,7 +128,18 @@ export class RunView {
       case 'run.started':
         return this.#start(event);
       case 'run.restarted':
+        this.state = 'running';
         return this.#restart(event.part, event.at);
+      case 'input.requested':
+        return [{ type: 'asked', input: this.#inputs.ask(event) }];
+      case 'run.waiting':
+        return this.#wait();
+      case 'input.answered':
+        return this.#answer(event);
+      case 'input.closed':
+        return this.#settled(this.#inputs.close(event));
+      case 'run.resumed':
+        return this.#resume(event.leg);
       case 'run.completed':
       case 'run.failed':
       case 'run.cancelled':
@@ -153,11 +149,21 @@ export class RunView {
     }
   }
 
+  get #held(): HeldRun {
+    return {
+      parts: this.#parts,
+      results: this.#results,
+      resultAt: this.#resultAt,
+      inputs: this.#inputs,
+      isWaiting: this.state === 'waiting',
+    };
+  }
+
   /** The changes that give a reader that holds nothing everything that the fold holds. */
   changes(): readonly Change[] {
     const changes: Change[] = this.queuedAt === undefined ? [] : [{ type: 'queued' }];
     if (this.startedAt !== undefined) changes.push({ type: 'started' });
-    this.#tellParts(0, changes);
+    for (let leg = 0; leg <= this.leg; leg += 1) tellLeg(this.#held, leg, changes);
     if (this.hasEnded) changes.push({ type: 'ended' });
     return changes;
   }
@@ -232,7 +238,7 @@ export class RunView {
     const dropped = this.#droppedResults.get(toolCallId);
     this.#droppedResults.delete(toolCallId);
     this.#results.set(toolCallId, outcome);
-    this.#resultAt.set(toolCallId, this.#parts.length);
+    this.#resultAt.set(toolCallId, { parts: this.#parts.length, leg: this.leg });
     if (dropped !== undefined && isSameOutcome(dropped, outcome)) return changes;
     if (index >= 0) this.#close(index, changes);
     changes.push({ type: 'result', toolCallId, ...outcome });
@@ -252,7 +258,8 @@ export class RunView {
       for (const { toolCallId = '' } of isCut && last !== undefined ? [last, ...dropped] : dropped)
         this.#results.delete(toolCallId);
       const end = this.#parts.at(-1);
-      if (end !== undefined) end.isDone = this.#results.has(end.toolCallId ?? '');
+      if (end !== undefined && this.#parts.length > this.legStart(this.leg))
+        end.isDone = this.#results.has(end.toolCallId ?? '');
       return isCut || dropped.length > 0 ? [this.#rewound(dropped.length)] : NO_CHANGES;
     }
     if (last !== undefined) last.rest = text.slice(at) + last.rest;
@@ -273,15 +280,20 @@ export class RunView {
     this.#droppedResults.set(toolCallId, outcome);
   }
 
-  #end(event: RunTerminal): readonly Change[] {
-    const changes: Change[] = [];
-    // What readers were shown and the run ends without: text, or the result of a call.
+  /** Closes all parts, and takes back what readers were shown and the log ends without: text, or the result of a
+   *  call. */
+  #endParts(changes: Change[]): void {
     const short = this.#parts.findIndex(
       ({ rest, toolCallId = '' }) => rest !== '' || this.#droppedResults.has(toolCallId),
     );
     if (short >= 0) this.#rewind(short, changes);
     else if (this.#dropped.length > 0) this.#rewind(this.#parts.length - 1, changes);
     this.#parts.forEach((_, index) => this.#close(index, changes));
+  }
+
+  #end(event: RunTerminal): readonly Change[] {
+    const changes: Change[] = [];
+    this.#endParts(changes);
     this.endedAt = event.endedAt;
     this.usage = event.usage;
     if (event.type === 'run.completed') [this.state, this.finishReason] = ['completed', event.finishReason];
@@ -289,6 +301,35 @@ export class RunView {
     else [this.state, this.cancelledBy, this.cancelReason] = ['cancelled', event.by, event.reason];
     changes.push({ type: 'ended' });
     return changes;
+  }
+
+  /** A leg ends as a run does, but for its figures: what readers were shown and the log does not have is taken back. */
+  #wait(): readonly Change[] {
+    const changes: Change[] = [];
+    this.#endParts(changes);
+    this.state = 'waiting';
+    changes.push({ type: 'waiting' });
+    return changes;
+  }
+
+  #answer(event: InputAnswered): readonly Change[] {
+    const input = this.#inputs.answer(event);
+    const changes = this.#settled(input);
+    const toolCallId = answeredCall(input);
+    if (toolCallId === undefined) return changes;
+    return [...changes, ...this.#settleCall(toolCallId, outcomeOf(event))];
+  }
+
+  #settled(input: ViewedInput | undefined): readonly Change[] {
+    if (input === undefined) return NO_CHANGES;
+    if (this.state === 'waiting' && !this.#inputs.hasOpen()) this.state = 'queued';
+    return [{ type: 'answered', input }];
+  }
+
+  #resume(leg: number): readonly Change[] {
+    this.#inputs.beginLeg(leg, this.#parts.length);
+    this.state = 'running';
+    return [{ type: 'resumed', leg }];
   }
 
   #close(index: number, changes: Change[]): void {
@@ -303,7 +344,7 @@ export class RunView {
     const later = this.#parts.splice(index + 1);
     const part = this.#parts[index];
     changes.push(this.#rewound(later.length + this.#dropped.length));
-    if (part !== undefined) this.#openAgain(part, index, changes);
+    if (part !== undefined && index >= this.legStart(this.leg)) this.#openAgain(part, index, changes);
     this.#dropped = [];
     const kept = new Set(this.#parts.slice(0, index).map(({ toolCallId }) => toolCallId));
     for (const id of [...this.#droppedResults.keys()]) if (!kept.has(id)) this.#droppedResults.delete(id);
@@ -311,7 +352,7 @@ export class RunView {
       const isDone = one.kind === 'tool-call' ? this.#results.has(one.toolCallId ?? '') : i < later.length - 1;
       this.#parts.push({ ...one, rest: '', isDone });
     });
-    this.#tellParts(index + 1, changes);
+    tellParts(this.#held, index + 1, this.leg, changes);
   }
 
   #openAgain(part: Part, index: number, changes: Change[]): void {
@@ -325,36 +366,6 @@ export class RunView {
 
   #rewound(dropped: number): Change {
     return { type: 'rewound', part: this.#parts.length - 1, at: this.#parts.at(-1)?.text.length ?? 0, dropped };
-  }
-
-  /** The changes of the parts from one on, with each result at the place between the parts at which it came. */
-  #tellParts(from: number, changes: Change[]): void {
-    let results: Change[] = [];
-    for (const [toolCallId, outcome] of this.#results) {
-      const call = this.#parts.findIndex((part) => part.toolCallId === toolCallId);
-      if (call >= from || (call < 0 && from === 0)) results.push({ type: 'result', toolCallId, ...outcome });
-    }
-    for (let index = from; index < this.#parts.length; index += 1) {
-      results = this.#tellResults(results, index, changes);
-      const part = this.#parts[index];
-      if (part === undefined) continue;
-      changes.push({ type: 'opened', part: index });
-      if (part.text.length > 0) changes.push({ type: 'delta', part: index, text: part.text.toString() });
-      if (part.isDone) changes.push({ type: 'closed', part: index });
-    }
-    // A restart may have dropped parts behind which a result came.
-    this.#tellResults(results, Infinity, changes);
-  }
-
-  /** Tells the results that came before more than `parts` parts had begun, and returns the others. */
-  #tellResults(results: readonly Change[], parts: number, changes: Change[]): Change[] {
-    const rest: Change[] = [];
-    for (const result of results) {
-      const at = result.type === 'result' ? (this.#resultAt.get(result.toolCallId) ?? 0) : 0;
-      if (at <= parts) changes.push(result);
-      else rest.push(result);
-    }
-    return rest;
   }
 }
 
@@ -376,10 +387,6 @@ function isSameHead(one: PartHead, other: PartHead): boolean {
   );
 }
 
-function outcomeOf({ result, error }: Extract<ChatEvent, { type: 'tool.result' }>): CallOutcome {
-  return error === undefined ? { result } : { error };
-}
-
 /** UTF-16 code units at the beginning of both texts that are the same. Never between the halves of a surrogate pair. */
 function differsAt(text: string, shown: string): number {
   const end = Math.min(text.length, shown.length);
@@ -388,8 +395,4 @@ function differsAt(text: string, shown: string): number {
   while (text.charCodeAt(at) === shown.charCodeAt(at)) at += 1;
   const before = text.charCodeAt(at - 1);
   return before >= 0xd800 && before <= 0xdbff ? at - 1 : at;
-}
-
-function isSameOutcome(one: CallOutcome, other: CallOutcome): boolean {
-  return one.error === other.error && isDeepStrictEqual(one.result, other.result);
 }
