@@ -5,7 +5,7 @@ import { ProgressReporter } from './test/setup/progress-reporter.ts';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    exclude: ['test/torture/**'],
+    exclude: ['test/{torture,examples}/**'],
     globalSetup: ['test/setup/temporary-folder.ts'],
     // Sets the time-outs of tests and hooks for each file.
     setupFiles: ['test/setup/time-limits.ts'],

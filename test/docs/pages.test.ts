@@ -21,6 +21,7 @@ const pages = [
   ...readdirSync(ROOT),
   ...readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' }).map((name) => join('docs', name)),
   join('load', 'README.md'),
+  join('examples', 'README.md'),
   ...examples,
 ].filter((path) => path.endsWith('.md'));
 
@@ -74,6 +75,8 @@ describe('the README of an example', () => {
       'TOKEN=$(npx holdline gone) examples/curl/gone.sh trip',
       'HOLDLINE_GONE=1 npm run agents',
       'yarn start',
+      '.venv/bin/python gone.py',
+      '.venv/bin/pip install -r gone.txt',
     ];
     expect(commandFaults(wrong, ROOT)).toHaveLength(wrong.length + 1);
   });

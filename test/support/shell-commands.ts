@@ -20,9 +20,14 @@ export function commandFaults(commands: readonly string[], root: string): string
     const { scripts } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { scripts: object };
     return name in scripts;
   };
+  const hasLockfile = (command: string): boolean => command === 'ci' && isThere('package-lock.json');
   const isKnown = (words: readonly string[]): boolean => {
     const [program = '', first = '', second = ''] = words;
-    if (program === 'npm') return first === 'install' || (first === 'run' && hasScript(second));
+    if (program === 'npm') return first === 'install' || hasLockfile(first) || (first === 'run' && hasScript(second));
+    if (program === 'export') return words.length === 2;
+    if (words.join(' ') === 'python3 -m venv .venv') return true;
+    if (program === '.venv/bin/pip') return first === 'install' && second === '-r' && isThere(words[3] ?? '');
+    if (program === '.venv/bin/python') return isThere(first);
     if (program === 'npx') return first === 'holdline' && HOLDLINE_COMMANDS.includes(second);
     if (program === 'node') return isThere(first);
     if (program !== 'cd') return isThere(program);
