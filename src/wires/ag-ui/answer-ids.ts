@@ -21,6 +21,13 @@ export function resultMessageId(answerId: string, part: number): string {
   return `${answerId}.${part}.result`;
 }
 
+/** Whether a message with this id is a result that this wire has sent, of an answer with one of these messages. */
+export function isOwnResult(messageId: string, assistantIds: ReadonlySet<string>): boolean {
+  const [, answerId] = /^(.+)\.\d+\.result$/.exec(messageId) ?? [];
+  if (answerId === undefined) return false;
+  return assistantIds.has(answerId) || [...assistantIds].some((id) => id.startsWith(`${answerId}.`));
+}
+
 /** A client ends a run in which a call begins that is open already, so a repeated id gets the number of its part. */
 export function callId(parts: readonly ViewedPart[], part: number): string {
   const given = parts[part]?.toolCallId ?? '';

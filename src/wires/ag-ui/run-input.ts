@@ -1,8 +1,12 @@
 // The body of a run request, from JSON to checked values. The log is the history, so of the conversation that a client
-// sends only the last user message is read: it is the prompt. [AG-UI 1.0 › RunAgentInput]
-import { isSessionId } from '../../session/session-ref.ts';
+// sends only the prompt is read: the last user message, or the results of the client's own tools behind it.
+// [AG-UI 1.0 › RunAgentInput]
 import { createHash } from 'node:crypto';
-import type { JsonObject } from '../../session/events/chat-event.ts';
+import type { JsonObject, ToolOutcome } from '../../session/events/chat-event.ts';
+import { isSessionId } from '../../session/session-ref.ts';
+import { isOwnResult } from './answer-ids.ts';
+import { InputError, objectOf, textOf } from './input-error.ts';
+import { parseInputOptions, type InputOptions } from './input-options.ts';
 
 const MESSAGE_ID = /^[A-Za-z0-9_.:-]{1,128}$/;
 /** Characters of a run id, which is the client's own. */
@@ -12,13 +16,16 @@ const PARTS_MAX = 256;
 
 type ContentPart = JsonObject & { readonly type: string };
 
-export interface RunInput {
+export interface RunInput extends InputOptions {
   readonly threadId: string;
   /** The client's id of this request. Frames repeat it. */
   readonly runId: string;
-  /** Of the prompt. */
+  /** Of the prompt: of its user message, or of its last result. */
   readonly messageId: string;
-  readonly content: string | ContentPart[];
+  /** Undefined: the prompt has results only. */
+  readonly content: string | ContentPart[] | undefined;
+  /** What calls of the client's tools gave. */
+  readonly toolResults: ToolOutcome[] | undefined;
   /** The client's messages up to the prompt, as one JSON list without its brackets. */
   readonly conversation: string;
   /** Ids of the messages behind the prompt: what the client holds of an answer. */
@@ -32,42 +39,55 @@ export interface CancelInput {
   readonly runId: string | undefined;
 }
 
-/** A field that cannot be served. The message names the field, never its value. */
-export class InputError extends Error {
-  override readonly name = 'InputError';
-  readonly field: string;
-
-  constructor(field: string, fault: string) {
-    super(`${field} ${fault}`);
-    this.field = field;
-  }
-}
-
 /** @throws InputError */
 export function parseRunInput(given: unknown): RunInput {
   const input = objectOf(given, 'body');
-  for (const field of ['resume', 'tools', 'context']) refuseEntries(input, field);
+  refuseEntries(input, 'resume');
   const { messages } = input;
   if (!Array.isArray(messages)) throw new InputError('messages', 'must be a list');
   const checked = messages.map((message, at) => messageOf(message, at));
-  const at = checked.findLastIndex(({ role }) => role === 'user');
-  const prompt = checked[at];
-  if (prompt === undefined) throw new InputError('messages', 'must contain a user message');
-  if (!MESSAGE_ID.test(prompt.id))
+  const { at, user, results } = promptOf(checked);
+  const messageId = checked[at]?.id ?? '';
+  if (!MESSAGE_ID.test(messageId))
     throw new InputError(`messages[${at}].id`, 'must be 1 to 128 characters of A-Z a-z 0-9 _ . : -');
   const behind = checked.slice(at + 1);
   return {
     threadId: threadOf(input),
     runId: runIdOf(input['runId']),
-    messageId: prompt.id,
-    content: contentOf(prompt.content, `messages[${at}].content`),
+    messageId,
+    content: user === undefined ? undefined : contentOf(user.content, `messages[${at}].content`),
+    toolResults: results.length === 0 ? undefined : results.map(resultOf),
     conversation: messages
       .slice(0, at + 1)
       .map((message) => JSON.stringify(message))
       .join(','),
     held: behind.map(({ id }) => id),
     heldReasoning: behind.filter(({ role }) => role === 'reasoning').map(({ id }) => id),
+    ...parseInputOptions(input),
   };
+}
+
+interface PromptMessages {
+  /** The place of its last message. */
+  readonly at: number;
+  readonly user: InputMessage | undefined;
+  readonly results: readonly InputMessage[];
+}
+
+/** Results of the client's tools are a prompt by themselves, and part of a prompt that follows them directly. Results
+ *  that this wire has sent are part of an answer. @throws InputError */
+function promptOf(messages: readonly InputMessage[]): PromptMessages {
+  const ids = new Set(messages.flatMap(({ id, role }) => (role === 'assistant' ? [id] : [])));
+  const isResult = (message: InputMessage | undefined): boolean =>
+    message?.role === 'tool' && !isOwnResult(message.id, ids);
+  const at = messages.findLastIndex((message) => message.role === 'user' || isResult(message));
+  const last = messages[at];
+  if (last === undefined) throw new InputError('messages', 'must contain a user message');
+  const user = last.role === 'user' ? last : undefined;
+  const end = user === undefined ? at + 1 : at;
+  let begin = end;
+  while (isResult(messages[begin - 1])) begin -= 1;
+  return { at, user, results: messages.slice(begin, end) };
 }
 
 /** @throws InputError */
@@ -93,19 +113,41 @@ export function namedAnswer(heldId: string): string | undefined {
 }
 
 interface InputMessage {
+  readonly at: number;
   readonly id: string;
   readonly role: string;
   readonly content: unknown;
+  readonly toolCallId: unknown;
+  readonly error: unknown;
 }
 
 function messageOf(given: unknown, at: number): InputMessage {
-  const { id, role, content } = objectOf(given, `messages[${at}]`);
-  if (typeof id !== 'string') throw new InputError(`messages[${at}].id`, 'must be a string');
-  if (typeof role !== 'string') throw new InputError(`messages[${at}].role`, 'must be a string');
-  return { id, role, content };
+  const { id, role, content, toolCallId, error } = objectOf(given, `messages[${at}]`);
+  return {
+    at,
+    id: textOf(id, `messages[${at}].id`),
+    role: textOf(role, `messages[${at}].role`),
+    content,
+    toolCallId,
+    error,
+  };
 }
 
-function contentOf(given: unknown, field: string): RunInput['content'] {
+/** The result is the text of the message. @throws InputError */
+function resultOf({ at, toolCallId: given, content, error }: InputMessage): ToolOutcome {
+  const toolCallId = textOf(given, `messages[${at}].toolCallId`);
+  if (error !== undefined && error !== null) return { toolCallId, error: textOf(error, `messages[${at}].error`) };
+  if (!Array.isArray(content)) return { toolCallId, result: textOf(content, `messages[${at}].content`) };
+  const texts = content.map((part: unknown, i) => {
+    const field = `messages[${at}].content[${i}]`;
+    const { type, text } = objectOf(part, field);
+    if (type !== 'text') throw new InputError(field, 'must be text');
+    return textOf(text, `${field}.text`);
+  });
+  return { toolCallId, result: texts.join('') };
+}
+
+function contentOf(given: unknown, field: string): string | ContentPart[] {
   if (typeof given === 'string' && given !== '') return given;
   if (!Array.isArray(given) || given.length === 0 || given.length > PARTS_MAX)
     throw new InputError(field, `must be text, or a list of 1 to ${PARTS_MAX} parts`);
@@ -138,10 +180,4 @@ function refuseEntries(input: JsonObject, field: string): void {
   const given = input[field];
   if (given === undefined || given === null || (Array.isArray(given) && given.length === 0)) return;
   throw new InputError(field, 'is not supported');
-}
-
-function objectOf(given: unknown, field: string): JsonObject {
-  if (typeof given !== 'object' || given === null || Array.isArray(given))
-    throw new InputError(field, 'must be an object');
-  return given as JsonObject;
 }

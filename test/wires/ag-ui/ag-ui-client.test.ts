@@ -2,29 +2,7 @@
 import type { HttpAgent, Message } from '@ag-ui/client';
 import { describe, expect, it, vi } from 'vitest';
 import { eventually, turn } from '../../support/wait-for.ts';
-import { answerOf, startAgUi, textOf, until, user, type AgUiRig } from './ag-ui-rig.ts';
-
-interface Ending {
-  readonly outcome?: unknown;
-  readonly error?: string;
-}
-
-/** Runs the agent. Resolves with how the run ended for the client. */
-async function run(agent: HttpAgent, runId: string): Promise<Ending> {
-  let ending: Ending = {};
-  try {
-    await agent.runAgent(
-      { runId },
-      {
-        onRunFinishedEvent: ({ event }) => void (ending = { outcome: event.outcome?.type }),
-        onRunErrorEvent: ({ event }) => void (ending = { error: `${event.message} (${event.code})` }),
-      },
-    );
-  } catch (error) {
-    return { error: error instanceof Error ? error.message : '' };
-  }
-  return ending;
-}
+import { answerOf, run, startAgUi, textOf, until, user, type AgUiRig } from './ag-ui-rig.ts';
 
 async function queued({ h }: AgUiRig): Promise<number> {
   const { body } = await h.call('GET', '/v1/sessions/t/runs', 'ann');
@@ -202,6 +180,7 @@ describe('an AG-UI client', () => {
     const { h } = await startAgUi();
     const input = { threadId: 't', runId: 'r', messages: [user('p')], tools: [], context: [], state: {} };
     const withContent = (content: unknown): unknown => ({ ...input, messages: [{ ...user('p'), content }] });
+    const forwarding = (options: unknown): unknown => ({ ...input, forwardedProps: { holdline: { options } } });
     const cases: readonly (readonly [string, unknown])[] = [
       ['body', []],
       ['threadId', { ...input, threadId: 'a/b' }],
@@ -213,8 +192,24 @@ describe('an AG-UI client', () => {
       ['messages[0].content', withContent('')],
       ['messages[0].content[0]', withContent([{ type: 'binary', mimeType: 'image/png', data: 'AAAA' }])],
       ['messages[0].content[0].source', withContent([{ type: 'image', source: { type: 'file', value: 'f' } }])],
-      ['tools', { ...input, tools: [{ name: 'look', description: '' }] }],
-      ['context', { ...input, context: [{ description: 'd', value: 'v' }] }],
+      ['tools', { ...input, tools: 'look' }],
+      ['tools[0].name', { ...input, tools: [{ description: '' }] }],
+      ['tools[0].name', { ...input, tools: [{ name: '', description: '' }] }],
+      ['tools[0].description', { ...input, tools: [{ name: 'look', description: 1 }] }],
+      ['tools[0].parameters', { ...input, tools: [{ name: 'look', description: '', parameters: [] }] }],
+      ['tools', { ...input, tools: Array.from({ length: 129 }, () => ({ name: 'look', description: '' })) }],
+      ['context[0]', { ...input, context: ['v'] }],
+      ['context[0].description', { ...input, context: [{ value: 'v' }] }],
+      ['context[0].value', { ...input, context: [{ description: 'd', value: 1 }] }],
+      ['forwardedProps.holdline', { ...input, forwardedProps: { holdline: 'x' } }],
+      ['forwardedProps.holdline.other', { ...input, forwardedProps: { holdline: { other: 1 } } }],
+      ['forwardedProps.holdline.priority', { ...input, forwardedProps: { holdline: { priority: 'first' } } }],
+      ['forwardedProps.holdline.model', { ...input, forwardedProps: { holdline: { model: 1 } } }],
+      ['forwardedProps.holdline.options.topP', forwarding({ topP: 2 })],
+      ['forwardedProps.holdline.options.tools', forwarding({ tools: [{ name: 'look' }] })],
+      ['forwardedProps.holdline.options.instructions', forwarding({ instructions: 'be brief' })],
+      ['messages[1].toolCallId', { ...input, messages: [user('p'), { id: 'r', role: 'tool', content: '1' }] }],
+      ['messages[1].content', { ...input, messages: [user('p'), { id: 'r', role: 'tool', toolCallId: 'c' }] }],
       ['resume', { ...input, resume: [{ interruptId: 'i', status: 'resolved' }] }],
     ];
     for (const [param, body] of cases) {

@@ -1,7 +1,7 @@
 // A gateway with the stock AG-UI client over a real loopback socket, and a fake worker.
-import { HttpAgent, type Message } from '@ag-ui/client';
+import { HttpAgent, type Message, type RunAgentParameters } from '@ag-ui/client';
 import { FakeRun } from '../../support/gateway-fake-run.ts';
-import { startHarness, type Harness } from '../../support/gateway-harness.ts';
+import { startHarness, type Harness, type HarnessOptions } from '../../support/gateway-harness.ts';
 import { eventually } from '../../support/wait-for.ts';
 
 export interface AgUiRig {
@@ -13,8 +13,8 @@ export interface AgUiRig {
   work(threadId?: string): Promise<FakeRun>;
 }
 
-export async function startAgUi(): Promise<AgUiRig> {
-  const h = await startHarness();
+export async function startAgUi(options?: HarnessOptions): Promise<AgUiRig> {
+  const h = await startHarness(options);
   const { url } = await h.listen();
   return {
     h,
@@ -36,6 +36,33 @@ export async function startAgUi(): Promise<AgUiRig> {
       return FakeRun.take(h, threadId, runId ?? '');
     },
   };
+}
+
+export interface Ending {
+  readonly outcome?: unknown;
+  readonly pending?: readonly string[];
+  readonly error?: string;
+}
+
+/** Runs the agent. Resolves with how the run ended for the client. */
+export async function run(agent: HttpAgent, runId: string, parameters: RunAgentParameters = {}): Promise<Ending> {
+  let ending: Ending = {};
+  try {
+    await agent.runAgent(
+      { ...parameters, runId },
+      {
+        onRunFinishedEvent: (finished) => {
+          ending = { outcome: finished.event.outcome?.type };
+          if (finished.outcome !== 'success' || finished.pendingToolCallIds.length === 0) return;
+          ending = { ...ending, pending: finished.pendingToolCallIds };
+        },
+        onRunErrorEvent: ({ event }) => void (ending = { error: `${event.message} (${event.code})` }),
+      },
+    );
+  } catch (error) {
+    return { error: error instanceof Error ? error.message : '' };
+  }
+  return ending;
 }
 
 export function user(id: string, content = 'go'): Message {

@@ -4,15 +4,16 @@ import Type from 'typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ProjectedEncoder } from '../../../stream/projected-encoder.ts';
 import { agUiWire } from '../../../wires/ag-ui/ag-ui-wire.ts';
-import { InputError, parseCancel, parseRunInput } from '../../../wires/ag-ui/run-input.ts';
+import { InputError } from '../../../wires/ag-ui/input-error.ts';
+import { parseCancel, parseRunInput } from '../../../wires/ag-ui/run-input.ts';
 import type { MappedError } from '../../error-map.ts';
-import { GatewayError } from '../../gateway-error.ts';
 import type { GatewayParts } from '../../gateway-parts.ts';
 import { identityOf, type HttpApp } from '../../http/http-app.ts';
 import { mustBeServed } from '../../known-agents.ts';
 import { openStream } from '../../routes/open-stream.ts';
 import { mountWire } from '../mount.ts';
 import { AgUiRuns } from './ag-ui-runs.ts';
+import { promptBody, refusedField } from './prompt-body.ts';
 
 const PREFIX = '/ag-ui';
 const schema = { hide: true, params: Type.Object({ agent: Type.String() }) };
@@ -41,7 +42,7 @@ function runRoute(mount: HttpApp, parts: GatewayParts, runs: AgUiRuns): void {
       sessionId: input.threadId,
       ticket: undefined,
       prepare: async (identity) => {
-        const runId = await runs.find(request, identity, request.params.agent, input);
+        const runId = await runs.find(request, identity, promptBody(request.params.agent, input), input);
         const start = await parts.streams.startAtRun(identity, input.threadId, runId, { hasRoom: true });
         const { threadId, runId: requestId, conversation, held, heldReasoning } = input;
         const frames = { threadId, runId: requestId, conversation, holdsMore: held.length > 0, heldReasoning };
@@ -64,8 +65,7 @@ function parsed<T>(parse: () => T): T {
     return parse();
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
-    const { message, field } = error;
-    throw new GatewayError('invalid-request', { message, details: { param: field } });
+    throw refusedField(error.field, error.message);
   }
 }
 

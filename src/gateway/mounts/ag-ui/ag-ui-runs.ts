@@ -1,14 +1,18 @@
 // Which run a request of AG-UI means: a new one, the one that answers its prompt now, the one that it asked for before,
 // or another answer. A client sends all of this as the same request.
+import { isDeepStrictEqual } from 'node:util';
 import type { FastifyRequest } from 'fastify';
 import { traceOfRequest } from '../../../base/tracing.ts';
-import { SessionError } from '../../../session/errors.ts';
+import type { CommandState } from '../../../session/commands/command-state.ts';
+import { isSessionError, SessionError } from '../../../session/errors.ts';
+import type { RunView } from '../../../stream/run/run-view.ts';
 import { answerIdOf, namedAnswer, type RunInput } from '../../../wires/ag-ui/run-input.ts';
 import type { Identity } from '../../auth/identity.ts';
 import type { GatewayParts } from '../../gateway-parts.ts';
 import { readRun } from '../../run-reads.ts';
+import { withField, type KeyedPrompt } from './prompt-body.ts';
 
-export type AgUiRunsDeps = Pick<GatewayParts, 'commands' | 'sessionIds' | 'sessions' | 'streams'>;
+export type AgUiRunsDeps = Pick<GatewayParts, 'commands' | 'reads' | 'sessionIds' | 'sessions' | 'streams'>;
 
 export class AgUiRuns {
   readonly #deps: AgUiRunsDeps;
@@ -20,18 +24,18 @@ export class AgUiRuns {
   /** The run that the request is sent the stream of. A prompt that the chat has is not stored again; one whose answers
    *  have ended gets another answer, except for a request that was made before, and for a client that holds a part of
    *  an answer. @throws GatewayError, SessionError */
-  async find(request: FastifyRequest, identity: Identity, agent: string, input: RunInput): Promise<string> {
-    const { threadId, runId, messageId, content, held } = input;
+  async find(request: FastifyRequest, identity: Identity, prompt: KeyedPrompt, input: RunInput): Promise<string> {
+    const { threadId, runId, messageId, held } = input;
     const { commands } = this.#deps;
-    const trace = traceOfRequest(request.headers['traceparent']);
     const requested = answerIdOf(messageId, runId);
-    const sent = await commands.send(identity, threadId, { messageId, content, agent }, trace, requested);
-    const open = (await this.#openRuns(identity, threadId)).filter((run) => run.messageId === messageId);
+    const sent = await this.#send(request, identity, threadId, prompt, requested);
+    const open = (await this.#stateOf(identity, threadId)).runs.filter((run) => run.messageId === messageId);
     const own = open.find(({ answerId }) => answerId === requested) ?? open.at(-1);
     if (own !== undefined) return own.runId;
     const wanted = held.map(namedAnswer).find((id) => id !== undefined) ?? requested;
-    const first = await this.#answerIdOf(request, identity, threadId, sent.runId);
-    if (first === wanted || held.some((id) => id === first || id.startsWith(`${first}.`))) return sent.runId;
+    const { answerId: first = sent } = await this.#read(request, identity, threadId, sent);
+    if (first === wanted || held.some((id) => id === first || id.startsWith(`${first}.`))) return sent;
+    const trace = traceOfRequest(request.headers['traceparent']);
     return (await commands.regenerate(identity, threadId, messageId, { answerId: wanted }, trace)).runId;
   }
 
@@ -40,26 +44,68 @@ export class AgUiRuns {
   async cancel(identity: Identity, threadId: string, runId: string | undefined): Promise<{ runId: string }> {
     const { commands } = this.#deps;
     if (runId === undefined) return commands.cancel(identity, threadId, undefined);
-    const run = (await this.#openRuns(identity, threadId)).find(
+    const run = (await this.#stateOf(identity, threadId)).runs.find(
       (one) => one.runId === runId || one.answerId === answerIdOf(one.messageId, runId),
     );
     if (run === undefined) throw new SessionError('no-active-run');
     return commands.cancel(identity, threadId, run.runId);
   }
 
-  /** The runs that have not ended. @throws SessionError not-found */
-  async #openRuns(identity: Identity, sessionId: string) {
-    const { sessionIds, sessions } = this.#deps;
-    const { state } = await sessions.authorize(identity.principal, await sessionIds.find(identity, sessionId));
-    return state.runs;
+  /** The first run of the prompt. @throws GatewayError, SessionError */
+  async #send(
+    request: FastifyRequest,
+    identity: Identity,
+    threadId: string,
+    prompt: KeyedPrompt,
+    answerId: string,
+  ): Promise<string> {
+    const trace = traceOfRequest(request.headers['traceparent']);
+    try {
+      return (await this.#deps.commands.send(identity, threadId, prompt, trace, answerId)).runId;
+    } catch (error) {
+      const known = isSessionError(error, 'message-conflict')
+        ? await this.#findSame(request, identity, threadId, prompt)
+        : undefined;
+      if (known === undefined) throw withField(error);
+      return known;
+    }
   }
 
-  async #answerIdOf(request: FastifyRequest, identity: Identity, sessionId: string, runId: string): Promise<string> {
+  /** The run of a stored prompt with the same content, for the same agent. A client that comes back may have other
+   *  tools and another context by then; the run keeps those with which it was sent. */
+  async #findSame(
+    request: FastifyRequest,
+    identity: Identity,
+    threadId: string,
+    { messageId, agent, content = '', toolResults }: KeyedPrompt,
+  ): Promise<string | undefined> {
+    const { sessionIds, sessions, reads } = this.#deps;
+    const { recent } = await this.#stateOf(identity, threadId);
+    const runId = recent.find((one) => one.messageId === messageId)?.runId;
+    if (runId === undefined) return undefined;
+    const ref = await sessionIds.find(identity, threadId);
+    const { messages } = await reads.inTurn(identity.principal, () =>
+      sessions.history(identity.principal, ref, 2, undefined, runId),
+    );
+    const stored = messages.find((message) => message.messageId === messageId);
+    if (stored === undefined) return undefined;
+    const isSame = isDeepStrictEqual([stored.content, stored.toolResults], [content, toolResults]);
+    return isSame && (await this.#read(request, identity, threadId, runId)).agent === agent ? runId : undefined;
+  }
+
+  /** @throws SessionError not-found */
+  async #stateOf(identity: Identity, sessionId: string): Promise<CommandState> {
+    const { sessionIds, sessions } = this.#deps;
+    const { state } = await sessions.authorize(identity.principal, await sessionIds.find(identity, sessionId));
+    return state;
+  }
+
+  async #read(request: FastifyRequest, identity: Identity, sessionId: string, runId: string): Promise<RunView> {
     const { streams } = this.#deps;
     const start = await streams.startAtRun(identity, sessionId, runId, { hasRoom: true });
     const view = await readRun(streams, request, { start, wire: 'ag-ui' });
     // Nothing was read, because the client is gone. It gets no other answer.
     if (view.queuedAt === undefined) throw new SessionError('run-not-found');
-    return view.answerId ?? runId;
+    return view;
   }
 }
