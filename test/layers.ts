@@ -96,7 +96,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'gateway/mounts': 'base @gateway-base @gateway-edge',
   'gateway/mounts/durable-streams': '@core durable-streams stream/** @gateway-base @gateway-edge gateway/mounts',
   'gateway/mounts/ai-sdk':
-    '@core stream/** wires/ai-sdk @gateway-base @gateway-edge gateway gateway/routes gateway/mounts',
+    '@core stream/** wires/ai-sdk @gateway-base @gateway-edge gateway gateway/ws gateway/routes gateway/mounts',
   'gateway/mounts/openai':
     '@core stream/** wires wires/openai/** @gateway-base @gateway-edge gateway gateway/routes gateway/mounts',
   'gateway/mounts/a2a':

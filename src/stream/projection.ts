@@ -28,6 +28,7 @@ export const WIRES = [
   'a2a',
   'ag-ui',
   'ai-sdk',
+  'ai-sdk-ws',
   'durable-streams',
   'langgraph',
   'mcp',

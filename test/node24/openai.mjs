@@ -1,6 +1,6 @@
-// A program with openai 7, started by test/wires/node24.test.ts under Node 24. Prints one JSON line for each thing that
-// it saw, and `continue` when the answer may continue.
+// A program with openai 7, started by test/wires/node24.test.ts under Node 24.
 import OpenAI from 'openai';
+import { ask, end, tell } from './ask.mjs';
 
 const { BASE_URL = '', TOKEN = '' } = process.env;
 const client = new OpenAI({ baseURL: `${BASE_URL}/openai/v1`, apiKey: TOKEN, maxRetries: 0 });
@@ -10,12 +10,11 @@ const stream = client.chat.completions.stream(
   { headers: { 'x-session-id': 'openai' } },
 );
 stream.on('content', (_delta, text) => {
-  if (text === 'Hello ') console.log('continue');
+  if (text === 'Hello ') void ask('continue');
 });
 const completion = await stream.finalChatCompletion();
 const [choice] = completion.choices;
-console.log(JSON.stringify({ what: 'completion', text: choice?.message.content, reason: choice?.finish_reason }));
+tell({ what: 'completion', text: choice?.message.content, reason: choice?.finish_reason });
 const later = await client.chat.completions.retrieve(completion.id);
-console.log(
-  JSON.stringify({ what: 'later', text: later.choices[0]?.message.content, isSame: later.id === completion.id }),
-);
+tell({ what: 'later', text: later.choices[0]?.message.content, isSame: later.id === completion.id });
+end();

@@ -1,27 +1,11 @@
-// A page with ai 7, started by test/wires/node24.test.ts under Node 24. Prints one JSON line for each thing that it
-// saw, and `continue` when the answer of its chat may continue.
+// A page with ai 7 over its default transport, started by test/wires/node24.test.ts under Node 24.
 import assert from 'node:assert/strict';
-import { AbstractChat, DefaultChatTransport } from 'ai';
+import { DefaultChatTransport } from 'ai';
+import { ask, end, tell as tellFields, until } from './ask.mjs';
+import { Chat, textOf } from './chat-page.mjs';
 
 const { BASE_URL = '', TOKEN = '' } = process.env;
 const headers = { authorization: `Bearer ${TOKEN}` };
-
-class State {
-  status = 'ready';
-  error = undefined;
-  messages = [];
-  pushMessage = (message) => void (this.messages = [...this.messages, message]);
-  popMessage = () => void (this.messages = this.messages.slice(0, -1));
-  replaceMessage = (index, message) =>
-    void (this.messages = this.messages.map((one, i) => (i === index ? structuredClone(message) : one)));
-  snapshot = (thing) => structuredClone(thing);
-}
-
-class Chat extends AbstractChat {
-  constructor(init) {
-    super({ ...init, state: new State() });
-  }
-}
 
 /** `cut`: bytes after which the first response breaks. */
 function open(id, cut) {
@@ -53,24 +37,15 @@ function cutShort(response, bytes) {
   return new Response(body, response);
 }
 
-function textOf({ lastMessage }) {
-  const parts = lastMessage?.role === 'assistant' ? lastMessage.parts : [];
-  return parts.map((part) => (part.type === 'text' ? part.text : '')).join('');
-}
-
-async function until(isTrue) {
-  while (!isTrue()) await new Promise((resolve) => setTimeout(resolve, 5));
-}
-
 function tell(what, chat) {
-  console.log(JSON.stringify({ what, status: chat.status, text: textOf(chat), messages: chat.messages.length }));
+  tellFields({ what, status: chat.status, text: textOf(chat), messages: chat.messages.length });
 }
 
 const whole = open('whole');
 for (let turn = 1; turn <= 2; turn += 1) {
   const sent = whole.sendMessage({ text: `prompt ${turn}` });
   await until(() => textOf(whole) === 'Hello ' && whole.messages.length === 2 * turn);
-  console.log('continue');
+  await ask('continue');
   await sent;
   tell(`turn ${turn}`, whole);
 }
@@ -82,7 +57,7 @@ await until(() => cut.messages.length > 0);
 await until(() => textOf(cut) !== '' || cut.status === 'error');
 const watched = second.resumeStream();
 await until(() => textOf(second) === 'Hello ');
-console.log('continue');
+await ask('continue');
 await broken;
 if (cut.status === 'error') await cut.resumeStream();
 await watched;
@@ -101,3 +76,4 @@ const response = await fetch(`${BASE_URL}/api/chat/stop/stop`, {
 assert.equal(response.status, 202);
 await sent;
 tell('stop', stopped);
+end();

@@ -65,6 +65,15 @@ export class Credentials {
     return ticket === undefined ? undefined : this.#redeem(ticket, 'socket');
   }
 
+  /** Finds the identity in the text of an `Authorization` header. @throws GatewayError unauthenticated, token-expired,
+   *  keys-unavailable */
+  async ofAuthorization(authorization: string): Promise<Identity> {
+    const token = /^bearer +([^\s]+) *$/i.exec(authorization)?.[1];
+    if (token === undefined)
+      throw new GatewayError('unauthenticated', { message: 'the Authorization header is not a bearer token' });
+    return this.#tokens.verify(token);
+  }
+
   /** Finds the identity in a token. @throws GatewayError unauthenticated, token-expired, keys-unavailable */
   async ofToken(token: string): Promise<Identity> {
     return this.#tokens.verify(token);
@@ -82,11 +91,7 @@ export class Credentials {
   async #ofHeader(request: FastifyRequest): Promise<Identity | undefined> {
     refuseTokenInUrl(request.query);
     const { authorization } = request.headers;
-    if (authorization === undefined) return this.#ofApiKey(request);
-    const token = /^bearer +([^\s]+) *$/i.exec(authorization)?.[1];
-    if (token === undefined)
-      throw new GatewayError('unauthenticated', { message: 'the Authorization header is not a bearer token' });
-    return this.#tokens.verify(token);
+    return authorization === undefined ? this.#ofApiKey(request) : this.ofAuthorization(authorization);
   }
 
   async #ofApiKey({ headers, routeOptions }: FastifyRequest): Promise<Identity | undefined> {

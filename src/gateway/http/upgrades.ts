@@ -1,6 +1,7 @@
-// Filters upgrades before the WebSocket plugin receives them. Only /v1/ws speaks WebSocket: an upgrade request for
-// another path is answered as a plain request or with 404, and its connection ends. Without this filter the plugin
-// would accept it first, outside every limit.
+// Filters upgrades before the WebSocket plugin receives them. /v1/ws and /api/chat/ws speak WebSocket: an upgrade
+// request for another path is answered as a plain request or with 404, and its connection ends. Without this filter the
+// plugin would accept it first, outside every limit. The plugin has one limit for the size of messages, so the route of
+// /api/chat/ws, whose messages are larger, completes its upgrades itself.
 import { createServer, ServerResponse, type IncomingMessage, type Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Clock } from '../../base/clock.ts';
@@ -9,6 +10,8 @@ import { GatewayError } from '../gateway-error.ts';
 import type { HttpApp } from './http-app.ts';
 
 export const SOCKET_PATH = '/v1/ws';
+export const CHAT_SOCKET_PATH = '/api/chat/ws';
+const SOCKET_PATHS: ReadonlySet<string> = new Set([SOCKET_PATH, CHAT_SOCKET_PATH]);
 
 export interface UpgradesDeps {
   readonly clock: Clock;
@@ -46,6 +49,7 @@ async function handUpgrade(
     accepted.emit('upgrade', request, socket, head);
     return;
   }
+  if (isSocketUpgrade(request) && pathOf(request) === CHAT_SOCKET_PATH) upgrades.set(request, { socket, head });
   const response = new ServerResponse(request);
   response.assignSocket(socket);
   response.shouldKeepAlive = false;
@@ -53,9 +57,23 @@ async function handUpgrade(
   app.routing(request, response);
 }
 
+/** What a route needs to complete the upgrade of a request. */
+export interface PendingUpgrade {
+  readonly socket: Socket;
+  /** The first bytes behind the request. */
+  readonly head: Buffer;
+}
+
+const upgrades = new WeakMap<IncomingMessage, PendingUpgrade>();
+
+/** The upgrade that the request of a route asks for. The plugin has those of /v1/ws. */
+export function upgradeOf(request: IncomingMessage): PendingUpgrade | undefined {
+  return upgrades.get(request);
+}
+
 /** For requests that do not reach the plugin. @throws GatewayError no-such-route */
 export function refuseForeignUpgrade(request: IncomingMessage): void {
-  if (isSocketUpgrade(request) && pathOf(request) !== SOCKET_PATH)
+  if (isSocketUpgrade(request) && !SOCKET_PATHS.has(pathOf(request)))
     throw new GatewayError('no-such-route', { message: 'there is no WebSocket at this address' });
 }
 

@@ -3,6 +3,7 @@
 // it.
 import type { Clock } from '../../base/clock.ts';
 import type { Principal } from '../../session/session-ref.ts';
+import { callerOf } from './addresses.ts';
 import { userKey } from './admission.ts';
 import { GatewayError } from '../gateway-error.ts';
 
@@ -34,8 +35,18 @@ export class ParseBudget {
 
   /** @throws GatewayError too-many, and then spends nothing */
   spend(principal: Principal, bytes: number): void {
+    this.#spend(userKey(principal), bytes);
+  }
+
+  /** For what is parsed before its user is known: all callers of one address have the budget of one user.
+   *  @throws GatewayError too-many, and then spends nothing */
+  spendOfAddress(address: string, bytes: number): void {
+    // No tenant is empty, so no user has this key.
+    this.#spend(`/${callerOf(address)}`, bytes);
+  }
+
+  #spend(user: string, bytes: number): void {
     const { parseBytesPerSecond, parseBytesBurst } = this.#limits;
-    const user = userKey(principal);
     const now = this.#clock.mono();
     const { left, at } = this.#buckets.get(user) ?? { left: parseBytesBurst, at: now };
     const available = Math.min(parseBytesBurst, left + ((now - at) / 1000) * parseBytesPerSecond);

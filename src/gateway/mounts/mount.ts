@@ -13,7 +13,7 @@ import type { ParseBudget } from '../limits/parse-budget.ts';
 /** Values of JSON in one body: a conversation of some thousand messages. */
 export const WIRE_JSON_VALUES_MAX = 100_000;
 /** Bodies above this size are parsed one at a time, with a turn of the event loop before each. */
-const LARGE_BODY_BYTES = 64 * 1024;
+export const LARGE_BODY_BYTES = 64 * 1024;
 
 export interface MountDeps {
   readonly config: Pick<GatewayConfig, 'wireBodyBytesMax'>;

@@ -5,7 +5,7 @@ import type { WebSocket } from '@fastify/websocket';
 import type { RawData } from 'ws';
 import type { Clock } from '../../base/clock.ts';
 import type { Frame } from '../../stream/event-sink.ts';
-import { closeReason, mapError } from '../error-map.ts';
+import { closeReason, mapError, type MappedError } from '../error-map.ts';
 import type { GatewayConfig } from '../gateway-config.ts';
 import { GatewayError } from '../gateway-error.ts';
 import { StallWatch } from '../connections/stall-watch.ts';
@@ -13,6 +13,8 @@ import { TokenBucket } from '../limits/token-bucket.ts';
 
 /** Frames of one socket that wait to be served. At this number the gateway stops reading from the socket. */
 export const WAITING_FRAMES_MAX = 64;
+/** Of the same frames, in UTF-16 code units: as many as WAITING_FRAMES_MAX frames of /v1/ws have. */
+export const WAITING_CHARS_MAX = 4 * 1024 * 1024;
 /** Unsent bytes in a socket above which its next frame is not served. Subscriptions stop at a quarter of it by
  *  themselves. Replies have no such limit of their own: without this one they grow with every frame of a client that
  *  never reads. */
@@ -28,6 +30,8 @@ export interface WsConnectionOptions {
   readonly onClosed: () => void;
   /** Receives unexpected errors. */
   readonly onDefect: (error: unknown) => void;
+  /** The close code of an error. Default: that of the native protocol. */
+  readonly closeCode?: (mapped: MappedError) => number;
 }
 
 export class WsConnection {
@@ -37,6 +41,7 @@ export class WsConnection {
   readonly #bucket: TokenBucket;
   readonly #stall = new StallWatch();
   readonly #waiting: string[] = [];
+  #waitingChars = 0;
   readonly #onDrained = new Set<() => void>();
   #isServing = false;
   #pingedAt: number;
@@ -83,7 +88,7 @@ export class WsConnection {
   closeFor(error: unknown): void {
     const mapped = mapError(error);
     if (mapped.isDefect) this.#options.onDefect(error);
-    this.#close(mapped.close, closeReason(mapped));
+    this.#close(this.#options.closeCode?.(mapped) ?? mapped.close, closeReason(mapped));
   }
 
   terminate(): void {
@@ -113,8 +118,10 @@ export class WsConnection {
       this.closeFor(new GatewayError('bad-frame'));
       return;
     }
-    this.#waiting.push(data.toString());
-    if (this.#waiting.length >= WAITING_FRAMES_MAX) this.#socket.pause();
+    const text = data.toString();
+    this.#waiting.push(text);
+    this.#waitingChars += text.length;
+    if (this.#waiting.length >= WAITING_FRAMES_MAX || this.#waitingChars >= WAITING_CHARS_MAX) this.#socket.pause();
     if (!this.#isServing) void this.#serve();
   }
 
@@ -131,6 +138,7 @@ export class WsConnection {
   async #serve(): Promise<void> {
     this.#isServing = true;
     for (let text = this.#waiting.shift(); text !== undefined && !this.isClosing; text = this.#waiting.shift()) {
+      this.#waitingChars -= text.length;
       try {
         await this.#untilTaken();
         await this.#options.onText(text);
@@ -147,6 +155,11 @@ export class WsConnection {
       await new Promise<void>((resolve) => this.onceDrained(resolve));
   }
 
+  #dropWaiting(): void {
+    this.#waiting.length = 0;
+    this.#waitingChars = 0;
+  }
+
   #drained(): void {
     const callbacks = [...this.#onDrained];
     this.#onDrained.clear();
@@ -156,7 +169,7 @@ export class WsConnection {
   #close(code: number, reason: string): void {
     if (this.isClosing) return;
     this.#closingAt = this.#options.clock.mono();
-    this.#waiting.length = 0;
+    this.#dropWaiting();
     // The client's answer to the close must be read.
     if (this.#socket.isPaused) this.#socket.resume();
     this.#socket.close(code, reason);
@@ -164,7 +177,7 @@ export class WsConnection {
 
   #onClosed(): void {
     this.#closingAt ??= this.#options.clock.mono();
-    this.#waiting.length = 0;
+    this.#dropWaiting();
     this.#drained();
     this.#options.onClosed();
   }

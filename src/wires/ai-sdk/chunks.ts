@@ -1,11 +1,13 @@
 // The AI SDK wire: one answer as the chunks of a UI message stream, for `useChat`. Only chunk types of ai 6: a client
-// stops with an error at a type that it does not know. The protocol cannot take text back, so a rewound answer breaks
-// the connection, and the client's resume replays the answer from its `start`.
+// stops with an error at a type that it does not know. These types cannot take text back, so a rewound answer breaks
+// the connection, and the client's resume replays the answer from its `start`. A client that is of ai 7 for sure gets
+// the chunk `reset-step`, which takes back the present step.
 import type { QueuePosition } from '../../session/events/queue-position.ts';
 import type { ProjectedWire } from '../../stream/projection.ts';
 import { projectRun, type RunFrames } from '../../stream/run-projection.ts';
 import type { Change, ViewedPart } from '../../stream/run/run-change.ts';
 import type { RunView } from '../../stream/run/run-view.ts';
+import { ToldStep } from './told-step.ts';
 
 /** What a request asks for beside the answer. */
 export interface ChunkOptions {
@@ -16,7 +18,7 @@ export interface ChunkOptions {
   readonly hasMetadata: boolean;
 }
 
-type Chunk = { readonly type: string; readonly [field: string]: unknown };
+export type Chunk = { readonly type: string; readonly [field: string]: unknown };
 
 export const aiSdkWire: ProjectedWire<ChunkOptions> = {
   name: 'ai-sdk',
@@ -52,14 +54,22 @@ function frames(chunks: readonly Chunk[]): string {
 /** The chunks of one reader. Undefined where the protocol cannot express a change. */
 export class RunChunks {
   readonly #options: ChunkOptions;
-  /** A result has come, so the next part begins a step. */
-  #isStepOver = false;
+  readonly #canReset: boolean;
+  readonly #step = new ToldStep();
 
-  constructor(options: ChunkOptions) {
+  /** `canReset`: the client knows `reset-step`. */
+  constructor(options: ChunkOptions, canReset = false) {
     this.#options = options;
+    this.#canReset = canReset;
   }
 
   of(change: Change, view: RunView): readonly Chunk[] | undefined {
+    const chunks = this.#of(change, view);
+    this.#step.note(change, view);
+    return chunks;
+  }
+
+  #of(change: Change, view: RunView): readonly Chunk[] | undefined {
     switch (change.type) {
       case 'queued':
         return this.#data('run', { runId: view.runId, state: 'queued' });
@@ -76,7 +86,6 @@ export class RunChunks {
       case 'closed':
         return [closingOf(change.part, view)];
       case 'result':
-        this.#isStepOver = true;
         return [resultOf(change)];
       case 'ended':
         return [...this.#usage(view), ...this.#endOf(view)];
@@ -86,9 +95,26 @@ export class RunChunks {
       case 'resumed':
         return [];
       case 'rewound':
+        return this.#canReset ? this.#resetStep(change, view) : undefined;
       case 'lost':
         return undefined;
     }
+  }
+
+  #resetStep(change: Extract<Change, { type: 'rewound' }>, view: RunView): readonly Chunk[] | undefined {
+    const parts = this.#step.rewind(change, view);
+    if (parts === undefined) return undefined;
+    const chunks: Chunk[] = [{ type: 'reset-step' }];
+    for (const { part, text, isClosed } of parts) {
+      for (const opening of openingOf(part, view.parts[part])) chunks.push(opening);
+      if (text !== '') chunks.push(deltaOf(part, text, view.parts[part]));
+      if (isClosed) chunks.push(closingOf(part, view));
+    }
+    for (const { part } of parts.filter(({ hasResult }) => hasResult)) {
+      const { toolCallId = '' } = view.parts[part] ?? {};
+      chunks.push(resultOf({ type: 'result', toolCallId, ...view.results.get(toolCallId) }));
+    }
+    return chunks;
   }
 
   ofQueue(position: QueuePosition): readonly Chunk[] {
@@ -98,8 +124,8 @@ export class RunChunks {
 
   /** A step must not end while a call is open: the client looks for the parts of a call in the present step. */
   #nextStep(part: number, view: RunView): readonly Chunk[] {
-    if (!this.#isStepOver || view.parts.slice(0, part).some(({ isDone }) => !isDone)) return [];
-    this.#isStepOver = false;
+    if (!this.#step.isOver || view.parts.slice(0, part).some(({ isDone }) => !isDone)) return [];
+    this.#step.begin(part);
     return [{ type: 'finish-step' }, { type: 'start-step' }];
   }
 

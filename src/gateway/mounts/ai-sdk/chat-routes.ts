@@ -1,7 +1,6 @@
 // POST /api/chat, GET /api/chat/{id}/stream and POST /api/chat/{id}/stop. A closed connection stops no run.
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
-import { isSessionError } from '../../../session/errors.ts';
 import { traceOfRequest } from '../../../base/tracing.ts';
 import { ProjectedEncoder } from '../../../stream/projected-encoder.ts';
 import { aiSdkWire, type ChunkOptions } from '../../../wires/ai-sdk/chunks.ts';
@@ -10,7 +9,7 @@ import type { RunStart } from '../../event-streams.ts';
 import { identityOf, type HttpApp } from '../../http/http-app.ts';
 import { runIdSchema, sessionParams } from '../../http/wire-schemas.ts';
 import { openStream, type PreparedStream, type StreamRoutesDeps } from '../../routes/open-stream.ts';
-import { findAnswer, type FindAnswerDeps } from './find-answer.ts';
+import { findAnswer, orNothing, type FindAnswerDeps } from './find-answer.ts';
 import { chatBody, mustBePrompt, submit, type SubmitDeps } from './submit.ts';
 
 export type ChatRoutesDeps = StreamRoutesDeps & SubmitDeps & FindAnswerDeps;
@@ -83,14 +82,4 @@ function prepared(start: RunStart, options: ChunkOptions): PreparedStream {
 
 function optionsOf({ data, metadata }: { readonly data?: '1'; readonly metadata?: '1' }): ChunkOptions {
   return { hasData: data === '1', hasMetadata: metadata === '1' };
-}
-
-/** Undefined for a chat or a run that the caller has not. */
-async function orNothing<T>(find: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await find();
-  } catch (error) {
-    if (isSessionError(error, 'not-found') || isSessionError(error, 'run-not-found')) return undefined;
-    throw error;
-  }
 }

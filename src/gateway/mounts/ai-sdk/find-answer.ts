@@ -1,5 +1,6 @@
 // Finds the answer that a page resumes when it is loaded again.
 import type { Clock } from '../../../base/clock.ts';
+import { isSessionError } from '../../../session/errors.ts';
 import type { Principal, SessionRef } from '../../../session/session-ref.ts';
 import type { Sessions } from '../../../session/sessions.ts';
 import type { Identity } from '../../auth/identity.ts';
@@ -49,4 +50,14 @@ async function answerIdOf(
 ): Promise<string | undefined> {
   const { messages } = await sessions.history(principal, ref, 1, undefined, runId);
   return messages.at(-1)?.messageId;
+}
+
+/** Undefined for a chat or a run that the caller has not. */
+export async function orNothing<T>(find: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await find();
+  } catch (error) {
+    if (isSessionError(error, 'not-found') || isSessionError(error, 'run-not-found')) return undefined;
+    throw error;
+  }
 }
