@@ -88,6 +88,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'gateway/connections': 'base stream/** wires gateway/readiness.ts gateway/auth',
   'gateway/metrics.ts': 'broker session/commands stream/** gateway/connections',
   'gateway/http': '@core stream/** @gateway-base gateway/json gateway/limits gateway/auth gateway/metrics.ts',
+  'gateway/bodies': 'base gateway/limits gateway/http',
   'gateway/watch': '@core broker/group stream/** gateway/connections',
   gateway: '@core stream/** wires @gateway-base @gateway-edge gateway/watch',
   'gateway/gateway-parts.ts': '@core durable-streams stream/** @gateway-base @gateway-edge gateway/watch gateway',
@@ -110,7 +111,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'gateway/admin': '@core @gateway-base @gateway-edge',
   'gateway/health-app.ts': 'base broker @gateway-base @gateway-edge gateway/routes',
   'gateway/app.ts':
-    '@core @gateway-base @gateway-edge gateway/routes gateway/mounts/** gateway/admin gateway/attachments gateway/gateway-parts.ts gateway/health-app.ts',
+    '@core @gateway-base @gateway-edge gateway/routes gateway/mounts/** gateway/admin gateway/attachments gateway/bodies gateway/gateway-parts.ts gateway/health-app.ts',
 
   'worker/agent-error.ts': '',
   'worker/provider.ts': 'session/**',

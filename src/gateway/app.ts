@@ -15,6 +15,8 @@ import { buildParts, type GatewayParts } from './gateway-parts.ts';
 import { buildProbeApp } from './health-app.ts';
 import { createHttpApp, installBodyParser, installErrorReplies, type HttpApp } from './http/http-app.ts';
 import type { Metrics, MetricSources } from './metrics.ts';
+import { answerExpectations } from './bodies/expected-bodies.ts';
+import { dropUnreadBodies } from './bodies/unread-bodies.ts';
 import { cutUnreadAnswers } from './http/page-reads.ts';
 import { mountAgUi } from './mounts/ag-ui/ag-ui-mount.ts';
 import { mountA2a } from './mounts/a2a/a2a-mount.ts';
@@ -100,6 +102,8 @@ export async function buildGateway(deps: GatewayDeps): Promise<Gateway> {
   installBodyParser(app, parts.parseBudget);
   guardEdge(app, parts);
   cutUnreadAnswers(app, config.unreadMs);
+  answerExpectations(app);
+  dropUnreadBodies(app, parts);
   app.addHook('onResponse', async (request, reply) =>
     parts.metrics.onRequest(request.routeOptions.url ?? 'none', reply.statusCode),
   );

@@ -73,6 +73,7 @@ function uploadRoute(
         consumes: ['*/*'],
         response: { 201: attachmentSchema, '4xx': errorSchema },
       },
+      bodyLimit: config.attachmentBytesMax,
       onRequest: async (request, reply) => uploadsUnderWay.begin(request, reply),
       preHandler: new PageReads(UPLOADS).admit,
       // The rest of a body that is not read would be taken for the next request.
