@@ -24,7 +24,7 @@ interface Pair {
 const ANY: Matches = () => true;
 
 export class TcpProxy {
-  readonly #target: number;
+  #target: number;
   readonly #server: Server;
   readonly #pairs = new Set<Pair>();
   readonly #traps = new Set<Trap>();
@@ -52,6 +52,11 @@ export class TcpProxy {
   /** The number of connections accepted so far. */
   get connections(): number {
     return this.#connections;
+  }
+
+  /** New connections go to this port. The others stay. */
+  leadTo(target: number): void {
+    this.#target = target;
   }
 
   /** Ends every connection abruptly, on both sides. */

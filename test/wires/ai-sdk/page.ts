@@ -53,7 +53,7 @@ export interface Page {
   readonly responses: Response[];
 }
 
-export function openPage(h: Harness, { url }: Address, options: PageOptions): Page {
+export function openPage(h: Pick<Harness, 'bearer'>, { url }: Pick<Address, 'url'>, options: PageOptions): Page {
   const { as = 'ann', query = '', resumeQuery = '', sendsLast = false, body, ...init } = options;
   const headers = { authorization: as.startsWith('Bearer') ? as : h.bearer(as) };
   const responses: Response[] = [];
