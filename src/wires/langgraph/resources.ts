@@ -1,5 +1,5 @@
-// Threads, states and runs in the shapes of the LangGraph API. Pure. A thread is a session, its newest checkpoint has
-// the id of the last run, and there are no other checkpoints.
+// Threads, states and runs in the shapes of the LangGraph API. Pure. A thread is a session, and a checkpoint has the id
+// of the run whose answer it is behind.
 import type { JsonObject, RunError } from '../../session/events/chat-event.ts';
 
 export type RunStatus = 'pending' | 'running' | 'success' | 'error' | 'interrupted';
@@ -65,18 +65,23 @@ export function threadResource(thread: ThreadFacts): JsonObject {
   };
 }
 
-/** `next` is empty where no run is queued or active. */
-export function stateResource(thread: ThreadFacts): JsonObject {
+/** `next` is empty where no run is queued or active. `parentRunId`: of the state before, where it is known. */
+export function stateResource(thread: ThreadFacts, parentRunId?: string): JsonObject {
   const { threadId, updatedAt, isBusy, error, lastRunId, messages } = thread;
-  const checkpoint = { thread_id: threadId, checkpoint_ns: '', checkpoint_id: lastRunId ?? null, checkpoint_map: null };
+  const checkpointOf = (runId: string | null): JsonObject => ({
+    thread_id: threadId,
+    checkpoint_ns: '',
+    checkpoint_id: runId,
+    checkpoint_map: null,
+  });
   const isFailed = !isBusy && error !== undefined;
   return {
     values: { messages },
     next: isBusy ? [NODE] : [],
-    checkpoint,
+    checkpoint: checkpointOf(lastRunId ?? null),
     metadata: {},
     created_at: updatedAt,
-    parent_checkpoint: null,
+    parent_checkpoint: parentRunId === undefined ? null : checkpointOf(parentRunId),
     tasks: isFailed
       ? [{ id: lastRunId ?? '', name: NODE, error: error.message, interrupts: [], checkpoint: null, state: null }]
       : [],

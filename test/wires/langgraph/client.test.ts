@@ -1,97 +1,26 @@
 // LangGraph: threads and runs through the real SDK over a socket, which resumes a broken stream by itself.
 import { Client } from '@langchain/langgraph-sdk';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { FakeRun } from '../../support/gateway-fake-run.ts';
-import { startHarness, type Harness } from '../../support/gateway-harness.ts';
-import { Collector, eventually } from '../../support/wait-for.ts';
+import { eventually } from '../../support/wait-for.ts';
+import { ANSWER_WAIT_MS } from '../../../src/gateway/run-waits.ts';
+import {
+  follow,
+  has,
+  hurryReconnects,
+  inputOf,
+  runOf,
+  start,
+  status,
+  streamOf,
+  textOf,
+  type LangGraph,
+} from './langgraph-rig.ts';
 
-interface Part {
-  readonly id?: string;
-  readonly event: string;
-  readonly data: unknown;
-}
-
-interface LangGraph extends Harness {
-  readonly client: Client;
-  clientOf(user: string, claims?: Readonly<Record<string, unknown>>): Client;
-  take(run: { readonly run_id: string; readonly thread_id: string }): Promise<FakeRun>;
-  /** Breaks all connections, as where a proxy or the node dies. */
-  cut(): void;
-}
-
-/** The client waits at least a second before it comes back: here it does not wait. */
-beforeEach(() => {
-  const original = globalThis.setTimeout;
-  vi.spyOn(globalThis, 'setTimeout').mockImplementation(((callback: () => void, ms = 0, ...args: unknown[]) => {
-    const isReconnect = ms >= 1000 && ms <= 6000 && (new Error().stack ?? '').includes('langgraph-sdk');
-    return original(callback, isReconnect ? 0 : ms, ...args);
-  }) as typeof setTimeout);
-});
+beforeEach(hurryReconnects);
 
 afterEach(() => {
   vi.restoreAllMocks();
 });
-
-async function start(options: Parameters<typeof startHarness>[0] = {}): Promise<LangGraph> {
-  const h = await startHarness(options);
-  const { url } = await h.listen();
-  const sockets = new Set<{ destroy(): void }>();
-  h.gateway.app.server.on('connection', (socket) => {
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
-  });
-  const clientOf: LangGraph['clientOf'] = (user, claims) =>
-    new Client({
-      apiUrl: `${url}/langgraph`,
-      apiKey: null,
-      defaultHeaders: { authorization: h.bearer(user, claims) },
-      callerOptions: { maxRetries: 0 },
-    });
-  return {
-    ...h,
-    client: clientOf('ann'),
-    clientOf,
-    take: (run) => FakeRun.take(h, run.thread_id, run.run_id),
-    cut: () => {
-      for (const socket of sockets) socket.destroy();
-    },
-  };
-}
-
-const MODES = ['messages-tuple', 'values'] as const;
-
-function inputOf(text: string, id?: string): { input: Record<string, unknown> } {
-  return { input: { messages: [{ type: 'human', content: text, ...(id === undefined ? {} : { id }) }] } };
-}
-
-/** Also the modes of a stream. */
-function streamOf(text: string, id?: string): { input: Record<string, unknown>; streamMode: (typeof MODES)[number][] } {
-  return { ...inputOf(text, id), streamMode: [...MODES] };
-}
-
-/** Follows a stream. `run` is known with the first part. */
-function follow(stream: AsyncIterable<unknown>): Collector<Part> {
-  return new Collector(stream as AsyncIterable<Part>);
-}
-
-async function runOf(parts: Collector<Part>): Promise<{ run_id: string; thread_id: string }> {
-  const [first] = await parts.until((seen) => seen.length > 0);
-  return first?.data as { run_id: string; thread_id: string };
-}
-
-/** The text of the AI message as the chunks have it. */
-function textOf(parts: readonly Part[]): string {
-  return parts
-    .map(({ event, data }) => {
-      if (event !== 'messages') return '';
-      const [message] = data as [{ readonly type: string; readonly content: string }];
-      return message.type === 'AIMessageChunk' ? message.content : '';
-    })
-    .join('');
-}
-
-const has = (text: string) => (parts: readonly Part[]) => textOf(parts).endsWith(text);
-const status = (code: number): unknown => expect.objectContaining({ status: code });
 
 describe('threads', () => {
   it('are made, found and read, each once', async () => {
@@ -320,13 +249,38 @@ describe('runs of a thread', () => {
     });
   });
 
-  it('ask the client to try again when they last longer than one request', async () => {
+  it('are waited for longer than a request without an answer may last', async () => {
+    const h = await start();
+    const waited = h.client.runs.wait('t', 'default', { ...inputOf('one'), ifNotExists: 'create' });
+    await isWaiting(h);
+    const [run] = (await h.commandLog.load({ tenant: 'default', sessionId: 't' }))?.state.runs ?? [];
+    const joined = h.client.runs.join('t', run?.runId ?? '');
+    await eventually(async () => (await h.gateway.metrics.text()).includes('wire="langgraph"} 2'));
+    await h.clock.advance(ANSWER_WAIT_MS);
+    await isWaiting(h, 2);
+    for (let i = 0; i < 3; i += 1) await h.clock.advance(15_000);
+    const worker = await h.take({ thread_id: 't', run_id: run?.runId ?? '' });
+    await worker.say('at last');
+    await worker.complete();
+    for (const values of await Promise.all([waited, joined]))
+      expect(values).toMatchObject({ messages: [{ content: 'one' }, { content: 'at last' }] });
+  });
+
+  it('are asked for again when a node drains in their wait, and are cut off later than that', async () => {
     const h = await start();
     const run = await h.client.runs.create('t', 'default', { ...inputOf('one'), ifNotExists: 'create' });
-    const joining = h.call('GET', `/langgraph/threads/t/runs/${run.run_id}/join`, 'ann');
-    await eventually(async () => (await h.gateway.metrics.text()).includes('wire="langgraph"} 1'));
-    await h.clock.advance(240_000);
-    expect(await joining).toMatchObject({ status: 503, headers: { 'retry-after': '1' }, body: { code: 'not-ended' } });
+    const long = h.client.runs.join('t', run.run_id);
+    const cut = long.catch(String);
+    await isWaiting(h);
+    await h.clock.advance(ANSWER_WAIT_MS);
+    await isWaiting(h);
+    const short = h.call('GET', `/langgraph/threads/t/runs/${run.run_id}/join`, 'ann');
+    await isWaiting(h, 2);
+    const drained = h.gateway.drain({ windowMs: 10, deadlineMs: 10_000 });
+    await h.clock.advance(10);
+    expect(await short).toMatchObject({ status: 503, headers: { 'retry-after': '1' } });
+    expect(await cut).toContain('terminated');
+    await drained;
   });
 
   it('are refused before the prompt is stored when the client has as many connections as it may have', async () => {
@@ -419,3 +373,8 @@ describe('runs of a thread', () => {
     await expect(h.client.runs.create('t', 'default', inputOf('x'.repeat(5_000)))).rejects.toEqual(status(413));
   });
 });
+
+/** Resolves when so many requests wait for a run. */
+async function isWaiting({ gateway }: LangGraph, count = 1): Promise<void> {
+  await eventually(async () => (await gateway.metrics.text()).includes(`wire="langgraph"} ${count}`));
+}

@@ -2,19 +2,21 @@
 // shape of all errors; runs are in a file of their own. [wires/langgraph]
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
+import type { JsonObject } from '../../../session/events/chat-event.ts';
 import { idOf, isSessionId } from '../../../session/session-ref.ts';
 import { isObject } from '../../../wires/langgraph/run-request.ts';
 import { stateResource, threadResource } from '../../../wires/langgraph/resources.ts';
 import type { Identity } from '../../auth/identity.ts';
 import type { MappedError } from '../../error-map.ts';
-import { GatewayError } from '../../gateway-error.ts';
 import { identityOf, type HttpApp } from '../../http/http-app.ts';
 import { freshId, newSession } from '../../http/new-session.ts';
 import { mountWire, type MountDeps } from '../mount.ts';
+import { refuse } from './refusals.ts';
 import { runRoutes, type RunRoutesDeps } from './run-routes.ts';
+import { parseHistory, readHistory } from './thread-history.ts';
 import { readThread } from './thread-reads.ts';
 
-export type LangGraphDeps = RunRoutesDeps & MountDeps & { readonly newId: () => string };
+export type LangGraphDeps = RunRoutesDeps & MountDeps;
 
 export async function mountLangGraph(app: HttpApp, deps: LangGraphDeps): Promise<void> {
   await mountWire(app, deps, { prefix: '/langgraph', acceptsApiKey: true, sendError }, (mount) => {
@@ -53,6 +55,40 @@ function threadRoutes(mount: HttpApp, deps: LangGraphDeps): void {
   mount.get('/threads/:threadId/state', { schema, preHandler: reads.admit }, async (request) =>
     stateResource(await readThread(deps, identityOf(request), request.params.threadId)),
   );
+  mount.post('/threads/:threadId/history', { schema, preHandler: reads.admit }, async (request) =>
+    readHistory(deps, identityOf(request), request.params.threadId, parseHistory(request.body)),
+  );
+  mount.get('/threads/:threadId/history', { schema, preHandler: reads.admit }, async (request) =>
+    readHistory(deps, identityOf(request), request.params.threadId, parseHistory(request.query)),
+  );
+  changeRoutes(mount, deps);
+}
+
+function changeRoutes(mount: HttpApp, deps: LangGraphDeps): void {
+  const { reads, sessions, sessionIds } = deps;
+  const schema = { hide: true, params };
+  mount.patch('/threads/:threadId', { schema, preHandler: reads.admit }, async (request) => {
+    const identity = identityOf(request);
+    const { threadId } = request.params;
+    const { metadata, ttl } = isObject(request.body) ? request.body : {};
+    const ref = await sessionIds.find(identity, threadId);
+    const { metadata: before = {} } = await sessions.describe(identity.principal, ref);
+    const added = metadataOf(metadata);
+    const details = { ...(added === undefined ? {} : { metadata: { ...before, ...added } }), ...ttlOf(ttl) };
+    await sessions.update(identity.principal, ref, newSession(details));
+    return threadResource(await readThread(deps, identity, threadId));
+  });
+  mount.delete('/threads/:threadId', { schema }, async (request, reply) => {
+    const identity = identityOf(request);
+    await sessions.remove(identity.principal, await sessionIds.find(identity, request.params.threadId));
+    return reply.code(204).send(null);
+  });
+}
+
+/** Undefined: none is given. @throws GatewayError invalid-request */
+function metadataOf(metadata: unknown): JsonObject | undefined {
+  if (metadata === undefined || metadata === null) return undefined;
+  return isObject(metadata) ? metadata : refuse('metadata', 'must be an object');
 }
 
 /** A ttl of the LangGraph API is in minutes. */
@@ -71,12 +107,11 @@ async function createThread(
   if (ifExists !== undefined && ifExists !== null && ifExists !== 'raise' && ifExists !== 'do_nothing')
     refuse('if_exists', 'must be raise or do_nothing');
   if (Array.isArray(supersteps) && supersteps.length > 0) refuse('supersteps', 'not supported');
-  if (metadata !== undefined && metadata !== null && !isObject(metadata)) refuse('metadata', 'must be an object');
+  const labels = metadataOf(metadata) ?? {};
   const ref = await (typeof given === 'string'
     ? sessionIds.findOrMake(identity, given)
     : sessionIds.make(identity, freshId(identity, newId)));
-  const hasMetadata = isObject(metadata) && Object.keys(metadata).length > 0;
-  const session = newSession({ ...(hasMetadata ? { metadata } : {}), ...ttlOf(ttl) });
+  const session = newSession({ ...(Object.keys(labels).length === 0 ? {} : { metadata: labels }), ...ttlOf(ttl) });
   const { created } = await sessions.create(identity.principal, ref, session);
   return { threadId: idOf(ref), isFound: !created && ifExists !== 'do_nothing' };
 }
@@ -87,8 +122,4 @@ function ttlOf(ttl: unknown): { readonly ttlMs?: number } {
   if (typeof minutes !== 'number' || !(minutes > 0)) refuse('ttl', 'must be a number of minutes');
   if (strategy !== 'delete') refuse('ttl.strategy', 'must be delete');
   return { ttlMs: Math.round(minutes * MINUTE_MS) };
-}
-
-function refuse(param: string, reason: string): never {
-  throw new GatewayError('invalid-request', { message: `${param}: ${reason}` });
 }

@@ -4,12 +4,11 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import { traceOfRequest } from '../../../base/tracing.ts';
-import type { JsonObject } from '../../../session/events/chat-event.ts';
 import { isSessionError } from '../../../session/errors.ts';
 import { isAgent } from '../../../session/session-ref.ts';
 import { ProjectedEncoder } from '../../../stream/projected-encoder.ts';
 import { langGraphWire, parseEventId, type EventId } from '../../../wires/langgraph/langgraph.ts';
-import { errorFields, runResource } from '../../../wires/langgraph/resources.ts';
+import { runResource } from '../../../wires/langgraph/resources.ts';
 import {
   isFault,
   parseModes,
@@ -22,27 +21,23 @@ import type { Identity } from '../../auth/identity.ts';
 import type { ChatCommands } from '../../chat-commands.ts';
 import { GatewayError } from '../../gateway-error.ts';
 import { identityOf, type HttpApp } from '../../http/http-app.ts';
+import { freshId } from '../../http/new-session.ts';
 import { promptSchema } from '../../http/wire-schemas.ts';
 import { openStream, type PreparedStream, type StreamRoutesDeps } from '../../routes/open-stream.ts';
-import { ANSWER_WAIT_MS, type RunWaits } from '../../run-waits.ts';
-import { readBefore, readRun, readRunValues, type ThreadReadsDeps } from './thread-reads.ts';
+import { refuse } from './refusals.ts';
+import { join, waitForEnd, type JoinDeps, type RunName } from './run-join.ts';
+import { readBefore, readRun } from './thread-reads.ts';
 
-export interface RunRoutesDeps extends ThreadReadsDeps, StreamRoutesDeps {
+export interface RunRoutesDeps extends JoinDeps, StreamRoutesDeps {
   readonly commands: ChatCommands;
-  readonly runWaits: RunWaits;
+  readonly newId: () => string;
 }
 
 /** In ms. A worker has less time than this to end a stopped run. */
 const CANCEL_WAIT_MS = 5_000;
 
-const threadParams = Type.Object({ threadId: Type.String() });
 const runParams = Type.Object({ threadId: Type.String(), runId: Type.String() });
 const STREAM = { isLast: true } as const;
-
-interface RunName {
-  readonly threadId: string;
-  readonly runId: string;
-}
 
 export function runRoutes(mount: HttpApp, deps: RunRoutesDeps): void {
   createRoutes(mount, deps);
@@ -81,47 +76,61 @@ export function runRoutes(mount: HttpApp, deps: RunRoutesDeps): void {
   );
 }
 
+/** Each route with a thread in its path has a twin without one, whose run has a thread of its own. */
 function createRoutes(mount: HttpApp, deps: RunRoutesDeps): void {
-  const schema = { hide: true, params: threadParams };
-  mount.post('/threads/:threadId/runs', { schema }, async (request, reply) => {
-    const identity = identityOf(request);
-    const { threadId } = request.params;
-    const run = mustBe(parseRunRequest(request.body));
-    const runId = await send(deps, identity, threadId, run, request);
-    reply.header('content-location', locationOf({ threadId, runId }));
-    return runResource(threadId, await readRun(deps, identity, threadId, runId));
-  });
-  mount.post('/threads/:threadId/runs/wait', { schema }, async (request, reply) => {
-    const { threadId } = request.params;
-    const run = mustBe(parseRunRequest(request.body));
-    // A client that is refused for a limit has not sent its prompt, and may send it again.
-    deps.runWaits.mustHaveRoom(request, identityOf(request));
-    const runId = await send(deps, identityOf(request), threadId, run, request);
-    reply.header('content-location', locationOf({ threadId, runId }));
-    return join(deps, { threadId, runId }, request, reply);
-  });
-  mount.post('/threads/:threadId/runs/stream', { schema, config: STREAM }, async (request, reply) => {
-    const { threadId } = request.params;
-    const run = mustBe(parseRunRequest(request.body));
-    const prepare = async (identity: Identity): Promise<PreparedStream> => {
-      const runId = await send(deps, identity, threadId, run, request);
-      return prepareStream(deps, identity, { threadId, runId }, run.modes, undefined, true);
-    };
-    return stream(deps, request, reply, threadId, prepare);
-  });
+  for (const thread of ['/threads/:threadId', ''] as const) {
+    mount.post(`${thread}/runs`, { schema: { hide: true } }, async (request, reply) => {
+      const run = await send(deps, threadOf(request), mustBe(parseRunRequest(request.body)), request);
+      reply.header('content-location', locationOf(run));
+      return runResource(run.threadId, await readRun(deps, identityOf(request), run.threadId, run.runId));
+    });
+    mount.post(`${thread}/runs/wait`, { schema: { hide: true } }, async (request, reply) => {
+      const asked = mustBe(parseRunRequest(request.body));
+      // A client that is refused for a limit has not sent its prompt, and may send it again.
+      deps.runWaits.mustHaveRoom(request, identityOf(request));
+      const run = await send(deps, threadOf(request), asked, request);
+      reply.header('content-location', locationOf(run));
+      return join(deps, run, request, reply);
+    });
+    mount.post(`${thread}/runs/stream`, { schema: { hide: true }, config: STREAM }, async (request, reply) => {
+      const asked = mustBe(parseRunRequest(request.body));
+      const prepare = async (identity: Identity): Promise<PreparedStream> =>
+        prepareStream(
+          deps,
+          identity,
+          await send(deps, threadOf(request), asked, request),
+          asked.modes,
+          undefined,
+          true,
+        );
+      return stream(deps, request, reply, threadOf(request) ?? '', prepare);
+    });
+  }
+}
+
+/** Undefined where the path has none. */
+function threadOf({ params }: FastifyRequest): string | undefined {
+  return (params as { readonly threadId?: string }).threadId;
 }
 
 const PROMPT = Compile(promptSchema);
 
-/** The id of the run. @throws GatewayError invalid-request, unknown-agent, unknown-model; SessionError not-found */
+/** A run without a thread is in no list, and its thread ends this long after it. Its client has the answer by then. In
+ *  ms. */
+export const OWN_THREAD_TTL_MS = 60 * 60 * 1000;
+const OWN_THREAD = { ttlMs: OWN_THREAD_TTL_MS, isListed: false } as const;
+
+/** `named`: undefined for a thread of its own. @throws GatewayError invalid-request, unknown-agent, unknown-model,
+ *  forbidden; SessionError not-found */
 async function send(
-  { commands, sessionIds, sessions }: RunRoutesDeps,
-  identity: Identity,
-  threadId: string,
+  { commands, sessionIds, sessions, newId }: RunRoutesDeps,
+  named: string | undefined,
   { assistantId, messageId, content, model, onBusy, after, makesThread }: RunRequest,
   request: FastifyRequest,
-): Promise<string> {
+): Promise<RunName> {
   if (!isAgent(assistantId)) throw new GatewayError('unknown-agent');
+  if (named === undefined && after !== undefined) refuse('checkpoint', 'a run without a thread follows no checkpoint');
+  const identity = identityOf(request);
   const prompt = {
     content,
     agent: assistantId,
@@ -133,11 +142,17 @@ async function send(
   if (!PROMPT.Check(prompt)) {
     const [fault] = PROMPT.Errors(prompt);
     const field = fault?.instancePath.split('/')[1] ?? 'content';
-    refuse({ param: FIELDS[field] ?? field, reason: fault?.message ?? 'not valid' });
+    refuse(FIELDS[field] ?? field, fault?.message ?? 'not valid');
   }
-  if (!makesThread) await sessions.authorize(identity.principal, await sessionIds.find(identity, threadId));
-  const { runId } = await commands.send(identity, threadId, prompt, traceOfRequest(request.headers['traceparent']));
-  return runId;
+  const trace = traceOfRequest(request.headers['traceparent']);
+  if (named === undefined) {
+    const threadId = freshId(identity, newId);
+    const { runId } = await commands.sendFirst(identity, threadId, { ...prompt, ...OWN_THREAD }, trace);
+    return { threadId, runId };
+  }
+  if (!makesThread) await sessions.authorize(identity.principal, await sessionIds.find(identity, named));
+  const { runId } = await commands.send(identity, named, prompt, trace);
+  return { threadId: named, runId };
 }
 
 const FIELDS: Readonly<Record<string, string>> = {
@@ -209,39 +224,6 @@ function lastEventId({ headers }: FastifyRequest): string | undefined {
   return typeof given !== 'string' || given === '' || given === '-1' ? undefined : given;
 }
 
-async function join(
-  deps: RunRoutesDeps,
-  run: RunName,
-  request: FastifyRequest,
-  reply: FastifyReply,
-): Promise<FastifyReply> {
-  const identity = identityOf(request);
-  if (!(await waitForEnd(deps, run, ANSWER_WAIT_MS, request)))
-    // A client that joins a run tries again by itself.
-    return reply
-      .code(503)
-      .header('retry-after', '1')
-      .send({ detail: 'the run has not ended yet: join it again', code: 'not-ended' });
-  const { messages, error } = await readRunValues(deps, identity, run.threadId, run.runId);
-  await deps.reads.admit(request, reply);
-  const failure: JsonObject = error === undefined ? {} : { __error__: errorFields(error) };
-  return reply.sent ? reply : reply.send({ messages, ...failure });
-}
-
-/** True if the run has ended. @throws SessionError not-found, run-not-found; GatewayError */
-async function waitForEnd(
-  { runWaits, ...deps }: RunRoutesDeps,
-  { threadId, runId }: RunName,
-  timeoutMs: number,
-  request: FastifyRequest,
-): Promise<boolean> {
-  const identity = identityOf(request);
-  const hasEnded = async (): Promise<boolean> => (await readRun(deps, identity, threadId, runId)).endedAt !== undefined;
-  if (await hasEnded()) return true;
-  await runWaits.wait(request, identity, { sessionId: threadId, runId, wire: 'langgraph', timeoutMs, hasEnded });
-  return hasEnded();
-}
-
 /** True if the run has ended. @throws SessionError not-found, run-not-found, no-active-run */
 async function cancel(deps: RunRoutesDeps, run: RunName, waits: boolean, request: FastifyRequest): Promise<boolean> {
   const identity = identityOf(request);
@@ -257,9 +239,5 @@ async function cancel(deps: RunRoutesDeps, run: RunName, waits: boolean, request
 
 /** @throws GatewayError invalid-request with the name of the field */
 function mustBe<T extends object>(parsed: T | Fault): T {
-  return isFault(parsed) ? refuse(parsed) : parsed;
-}
-
-function refuse({ param, reason }: Fault): never {
-  throw new GatewayError('invalid-request', { message: `${param}: ${reason}` });
+  return isFault(parsed) ? refuse(parsed.param, parsed.reason) : parsed;
 }

@@ -18,42 +18,48 @@ export interface ThreadReadsDeps {
   readonly streams: EventStreams;
 }
 
-/** Messages of a thread that a state has: the newest. */
+/** Messages of a thread that a state has: the newest. A page of a chat bounds their characters as well, to about 1 Mi
+ *  (`PAGE_CHARS_MAX`), and so the state that each stream in the mode `values` keeps. */
 export const STATE_MESSAGES_MAX = 200;
+
+/** A thread without its messages. @throws SessionError not-found */
+export async function describeThread(
+  { sessionIds, sessions }: ThreadReadsDeps,
+  identity: Identity,
+  threadId: string,
+): Promise<Omit<ThreadFacts, 'messages' | 'error' | 'lastRunId'>> {
+  const ref = await sessionIds.find(identity, threadId);
+  const { createdAt, lastActiveAt, metadata = {}, activeRun } = await sessions.describe(identity.principal, ref);
+  return { threadId, createdAt, updatedAt: lastActiveAt, metadata, isBusy: activeRun !== undefined };
+}
 
 /** @throws SessionError not-found */
 export async function readThread(deps: ThreadReadsDeps, identity: Identity, threadId: string): Promise<ThreadFacts> {
-  const { principal } = identity;
-  const ref = await deps.sessionIds.find(identity, threadId);
-  const { createdAt, lastActiveAt, metadata = {}, activeRun } = await deps.sessions.describe(principal, ref);
-  const messages = await readMessages(deps, identity, threadId, undefined);
+  const thread = await describeThread(deps, identity, threadId);
+  const { messages } = await readPage(deps, identity, threadId, undefined);
   const last = messages.at(-1);
   return {
-    threadId,
-    createdAt,
-    updatedAt: lastActiveAt,
-    metadata,
-    isBusy: activeRun !== undefined,
+    ...thread,
     error: last?.error,
     lastRunId: last?.runId,
     messages: messages.flatMap(serialize),
   };
 }
 
-/** The messages of a branch: up to the answer of the run, or of the shown branch.
- *  @throws SessionError not-found, run-not-found */
-async function readMessages(
+/** The newest messages of a branch: up to the answer of the run, or of the shown branch. `isWhole`: there are no older
+ *  ones. @throws SessionError not-found, run-not-found */
+export async function readPage(
   { reads, sessionIds, sessions }: ThreadReadsDeps,
   identity: Identity,
   threadId: string,
   runId: string | undefined,
-): Promise<readonly TranscriptMessage[]> {
+): Promise<{ readonly messages: readonly TranscriptMessage[]; readonly isWhole: boolean }> {
   const { principal } = identity;
   const ref = await sessionIds.find(identity, threadId);
-  const page = await reads.inTurn(principal, () =>
+  const { messages, before } = await reads.inTurn(principal, () =>
     sessions.history(principal, ref, STATE_MESSAGES_MAX, undefined, runId),
   );
-  return page.messages;
+  return { messages, isWhole: before === undefined };
 }
 
 /** The state behind a run, with its error if it has failed. */
@@ -63,7 +69,7 @@ export async function readRunValues(
   threadId: string,
   runId: string,
 ): Promise<{ readonly messages: readonly JsonObject[]; readonly error: TranscriptMessage['error'] }> {
-  const messages = await readMessages(deps, identity, threadId, runId);
+  const { messages } = await readPage(deps, identity, threadId, runId);
   return { messages: messages.flatMap(serialize), error: messages.at(-1)?.error };
 }
 
@@ -74,12 +80,12 @@ export async function readBefore(
   threadId: string,
   runId: string,
 ): Promise<readonly JsonObject[]> {
-  const messages = await readMessages(deps, identity, threadId, runId);
+  const { messages } = await readPage(deps, identity, threadId, runId);
   const isAnswer = messages.at(-1)?.role === 'assistant';
   return (isAnswer ? messages.slice(0, -1) : messages).flatMap(serialize);
 }
 
-function serialize(message: TranscriptMessage): readonly JsonObject[] {
+export function serialize(message: TranscriptMessage): readonly JsonObject[] {
   const { messageId, role, content, parts, usage } = message;
   if (role !== 'assistant') return [promptMessage({ messageId, role, content })];
   const text = typeof content === 'string' ? content : '';
