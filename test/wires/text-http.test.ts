@@ -61,6 +61,18 @@ describe('GET /v1/sessions/{id}/text', () => {
     expect(rest.transcript.endsWith(`\\r\n\\r\n5\\r\npeace\\r\n${LAST_CHUNK}`)).toBe(true);
   });
 
+  it('tells a client that its connection ends with the stream, and a fetch that it ends soon', async () => {
+    const { h, port, prompt, text } = await startChat();
+    const run = await FakeRun.take(h, 's', await prompt());
+    await run.complete();
+    const stream = text();
+    await stream.closed();
+    expect(stream.transcript).toMatch(/^connection: close\\r$/im);
+    const url = `http://127.0.0.1:${port}/v1/sessions/s/text`;
+    const { headers } = await fetch(url, { headers: { authorization: h.bearer('ann') } });
+    expect([headers.get('connection'), headers.get('keep-alive')]).toEqual(['keep-alive', 'timeout=1']);
+  });
+
   it('sends no last chunk when the node drains, the chat is removed, or a restart drops sent text', async () => {
     for (const end of ['drain', 'remove', 'restart'] as const) {
       const { h, prompt, text } = await startChat();

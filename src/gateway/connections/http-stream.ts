@@ -29,13 +29,17 @@ export function writeStreamHead(response: ServerResponse, wire: Wire, headers: S
   response.writeHead(200, { ...headers, ...wire.headers, ...STREAM_HEADERS, ...framingOf(response, wire) });
 }
 
-/** With `connection: close`, the fetch of Node 20 takes a body in chunks for complete when the connection ends before
- *  the last chunk. So the head of such a body says instead that an unused connection ends after a second, which is too
- *  short for clients to keep it. */
+/** The connection ends with its stream, and the head says so: a client that takes it for its next request (httpx does)
+ *  would find it closed. But with `connection: close` the fetch of Node 20 takes a body in chunks for complete when the
+ *  connection ends before the last chunk. So the head for a fetch, which names its mode [Fetch metadata], says instead
+ *  that an unused connection ends after a second, which is too short for a fetch to keep it. */
 function framingOf({ req }: ServerResponse, { framing }: Wire): StreamHeaders {
   if (framing !== 'chunked') return { connection: 'close' };
-  const connection = req.method === 'HEAD' ? 'close' : 'keep-alive';
-  return { 'transfer-encoding': 'chunked', connection, 'keep-alive': 'timeout=1' };
+  const isFetch = req.headers['sec-fetch-mode'] !== undefined && req.method !== 'HEAD';
+  return {
+    'transfer-encoding': 'chunked',
+    ...(isFetch ? { connection: 'keep-alive', 'keep-alive': 'timeout=1' } : { connection: 'close' }),
+  };
 }
 
 export interface HttpStreamOptions {

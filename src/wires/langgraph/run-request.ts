@@ -70,9 +70,9 @@ function parseOnBusy(strategy: unknown): RunRequest['onBusy'] | undefined {
   return strategy === 'enqueue' || strategy === 'interrupt' || strategy === 'reject' ? ON_BUSY[strategy] : undefined;
 }
 
-/** `given`: one mode, a list of modes, or nothing. */
+/** `given`: one mode, a list of modes, or nothing. The client in Python sends an empty mode for none in a query. */
 export function parseModes(given: unknown, byDefault: readonly StreamMode[]): readonly StreamMode[] | Fault {
-  if (given === undefined || given === null) return byDefault;
+  if (given === undefined || given === null || given === '') return byDefault;
   const names: readonly unknown[] = Array.isArray(given) ? given : [given];
   const modes = STREAM_MODES.filter((mode) => names.includes(mode));
   if (names.length === 0) return byDefault;

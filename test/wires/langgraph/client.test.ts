@@ -110,6 +110,9 @@ describe('a streamed run', () => {
     });
     expect(await h.client.runs.get(thread, runId)).toMatchObject({ status: 'success' });
     expect(textOf(await follow(h.client.runs.joinStream(thread, runId)).ended())).toBe('Two kinds.');
+    // The client in Python sends a mode that its caller does not name as an empty one.
+    const unnamed = h.client.runs.joinStream(thread, runId, { streamMode: '' as 'values' });
+    expect(textOf(await follow(unnamed).ended())).toBe('Two kinds.');
   });
 
   it('is exact when the connection breaks twenty times, and the client comes back by itself', async () => {
