@@ -60,6 +60,8 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'session/require-owner.ts': 'broker session/errors.ts session/session-ref.ts session/commands',
   'session/attachments':
     'base broker session/errors.ts session/session-ref.ts session/topic-names.ts session/require-owner.ts session/events session/commands',
+  'session/waits':
+    'base broker session/errors.ts session/session-ref.ts session/topic-names.ts session/events session/commands session/history',
   session: 'base broker session/**',
 
   'durable-streams': 'base broker',
@@ -108,10 +110,11 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
     '@core stream/** wires/langgraph @gateway-base @gateway-edge gateway gateway/routes gateway/mounts',
   'gateway/mounts/mcp': '@core wires/mcp wires/run-name.ts @gateway-base @gateway-edge gateway gateway/mounts',
   'gateway/attachments': '@core @gateway-base @gateway-edge',
+  'gateway/inputs': '@core @gateway-base @gateway-edge gateway',
   'gateway/admin': '@core @gateway-base @gateway-edge',
   'gateway/health-app.ts': 'base broker @gateway-base @gateway-edge gateway/routes',
   'gateway/app.ts':
-    '@core @gateway-base @gateway-edge gateway/routes gateway/mounts/** gateway/admin gateway/attachments gateway/bodies gateway/gateway-parts.ts gateway/health-app.ts',
+    '@core @gateway-base @gateway-edge gateway/routes gateway/mounts/** gateway/admin gateway/attachments gateway/inputs gateway/bodies gateway/gateway-parts.ts gateway/health-app.ts',
 
   'worker/agent-error.ts': '',
   'worker/provider.ts': 'session/**',

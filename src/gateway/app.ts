@@ -28,6 +28,7 @@ import { mountAiSdk } from './mounts/ai-sdk/ai-sdk-mount.ts';
 import { mountOpenai } from './mounts/openai/openai-mount.ts';
 import { agentsRoutes } from './routes/agents.ts';
 import { attachmentsRoutes } from './attachments/attachments-routes.ts';
+import { inputsRoutes } from './inputs/inputs-routes.ts';
 import { branchesRoutes } from './routes/branches.ts';
 import { cancelRoutes } from './routes/cancel.ts';
 import { cursorsRoutes } from './routes/cursors.ts';
@@ -110,6 +111,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<Gateway> {
   await addRoutes(app, parts, deps.demoFolder);
   app.addHook('onReady', async () => {
     await parts.pauses.start();
+    parts.waitExpiries.start();
     parts.readiness.startServing();
   });
   app.addHook('preClose', async () => parts.cutConnections());
@@ -126,6 +128,7 @@ async function addRoutes(app: HttpApp, parts: GatewayParts, demoFolder: string |
   await attachmentsRoutes(app, parts);
   branchesRoutes(app, parts.commands);
   cancelRoutes(app, parts.commands);
+  inputsRoutes(app, parts.commands);
   runsRoutes(app, parts);
   cursorsRoutes(app, parts);
   ticketsRoutes(app, parts);

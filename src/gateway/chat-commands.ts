@@ -5,6 +5,8 @@ import type { Clock } from '../base/clock.ts';
 import type { CommandLog } from '../session/commands/command-log.ts';
 import type { Attachments } from '../session/attachments/attachments.ts';
 import type { MessageContent } from '../session/events/chat-event.ts';
+import type { InputReply } from '../session/events/wait-events.ts';
+import type { AnsweredInput, Inputs, OpenInput } from '../session/inputs.ts';
 import type { Branch, Branches, Regeneration } from '../session/branches.ts';
 import type { Prompt, Runs, SentPrompt } from '../session/runs.ts';
 import type { SessionRef } from '../session/session-ref.ts';
@@ -26,6 +28,7 @@ export interface ChatCommandsDeps {
   readonly attachments: Attachments;
   readonly runs: Runs;
   readonly branches: Branches;
+  readonly inputs: Inputs;
   readonly log: CommandLog;
   readonly cancelWatch: CancelWatch;
   readonly readiness: Readiness;
@@ -178,6 +181,22 @@ export class ChatCommands {
       startedAt: this.#deps.clock.now(),
       attributes: { ...sessionAttributes(ref), ...attributes },
     };
+  }
+
+  /** Answers what a run asked a human for. The same answer again has the same reply.
+   *  @throws GatewayError draining, forbidden; SessionError not-found, input-not-found, already-answered, not-waiting,
+   *  invalid-answer, too-large, contended */
+  async answerInput(identity: Identity, sessionId: string, inputId: string, reply: InputReply): Promise<AnsweredInput> {
+    const { readiness, inputs, reads } = this.#deps;
+    readiness.mustNotDrain();
+    requireWrite(identity);
+    const ref = await this.#deps.sessionIds.find(identity, sessionId);
+    return reads.inTurn(identity.principal, () => inputs.answer(identity.principal, ref, inputId, reply));
+  }
+
+  /** The inputs that wait for an answer, oldest first. @throws SessionError not-found */
+  async openInputs(identity: Identity, sessionId: string): Promise<readonly OpenInput[]> {
+    return this.#deps.inputs.listOpen(identity.principal, await this.#deps.sessionIds.find(identity, sessionId));
   }
 
   /** Cancels a run, by default the active one. @throws GatewayError forbidden; SessionError not-found, no-active-run */

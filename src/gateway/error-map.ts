@@ -56,6 +56,10 @@ const SESSION: Record<SessionErrorCode, WireRow> = {
   'message-conflict': { status: 409 },
   busy: { status: 409 },
   'not-waiting': { status: 409 },
+  'input-not-found': { status: 404 },
+  'already-answered': { status: 409 },
+  'invalid-answer': { status: 400 },
+  'too-large': { status: 413 },
   'session-not-new': { status: 409 },
   'message-not-found': { status: 404 },
   'run-not-found': { status: 404 },
@@ -126,7 +130,7 @@ export function mapError(error: unknown): MappedError {
   }
   if (error instanceof SessionError) {
     const { code, message, retryable, limit, reached } = error;
-    const details = limit === undefined ? undefined : { ...reached, limit };
+    const details = limit === undefined ? error.details : { ...reached, limit };
     return mapRow(code, { ...SESSION[code], message, retryable }, details);
   }
   const row = error instanceof BrokerError ? BROKER[error.code] : 'internal';

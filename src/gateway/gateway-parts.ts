@@ -10,6 +10,7 @@ import { StreamLog } from '../durable-streams/stream-log.ts';
 import { AttachmentSweep } from '../session/attachments/attachment-sweep.ts';
 import { Attachments } from '../session/attachments/attachments.ts';
 import { Cursors } from '../session/stores/cursors.ts';
+import { Inputs } from '../session/inputs.ts';
 import { Branches } from '../session/branches.ts';
 import { Runs } from '../session/runs.ts';
 import { Sessions } from '../session/sessions.ts';
@@ -41,6 +42,7 @@ import { Readiness } from './readiness.ts';
 import { RunWaits } from './run-waits.ts';
 import { SessionIds } from './http/session-ids.ts';
 import { UploadsUnderWay } from './http/upload-body.ts';
+import { WaitExpiries } from './watch/wait-expiries.ts';
 import { SilentPeers } from './connections/silent-peers.ts';
 
 export interface PartsDeps {
@@ -69,7 +71,8 @@ export function buildParts(deps: PartsDeps) {
   };
   const auth = buildAuth(deps);
   const { runs, branches, ...chats } = buildChats(deps, onDefect);
-  const { attachments } = chats;
+  const { attachments, inputs } = chats;
+  const waitExpiries = new WaitExpiries({ broker, inputs, clock, onError: onDefect });
   const sweep = new AttachmentSweep({ broker, blobs: broker.blobs, log, attachments, clock, onError: onDefect });
   const readiness = new Readiness(broker);
   const pauses = new Pauses({ broker, clock, onError: onDefect });
@@ -104,6 +107,7 @@ export function buildParts(deps: PartsDeps) {
     readiness,
     reads,
     pauses,
+    waitExpiries,
     admission,
     parseBudget: new ParseBudget(config, clock),
     lastRequests: new LastRequests(),
@@ -118,7 +122,8 @@ export function buildParts(deps: PartsDeps) {
       connections.destroyAll();
     },
     /** Call it once every connection is gone. */
-    close: (): void => {
+    close: async (): Promise<void> => {
+      await waitExpiries.close();
       cancelWatch.close();
       pauses.close();
       sweep.close();
@@ -154,6 +159,7 @@ function buildChats({ config, broker, clock, newId, commandLog: log }: PartsDeps
     sessions: new Sessions(broker, log, clock, chatLifetimeOf, limits, attachments),
     runs: new Runs(broker, log, clock, newId, chatLifetimeOf, limits),
     branches: new Branches(broker, log, clock, newId, limits),
+    inputs: new Inputs({ broker, log, clock, onError }),
     cursors: new Cursors(broker),
     sessionIds: new SessionIds({ scope: config.sessionIds, broker, log }),
   };

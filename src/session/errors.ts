@@ -5,11 +5,17 @@ const SESSION_ERRORS = {
   /** The same messageId was sent before, with another body. */
   'message-conflict': { retryable: false, message: 'this messageId was used for another message' },
   busy: { retryable: true, message: 'a run is active or queued' },
-  /** An edit or withdrawal would change a prompt that the model has received, or a run that has ended. */
+  /** An edit, a withdrawal or an answer would change a prompt that the model has received, or a run that has ended. */
   'not-waiting': {
     retryable: false,
     message: 'this message does not wait any more: its answer has begun, or it was withdrawn',
   },
+  'input-not-found': { retryable: false, message: 'no run of this session asked for such an input' },
+  /** With who answered, and when. */
+  'already-answered': { retryable: false, message: 'this input has another answer' },
+  /** With the paths of the faults. */
+  'invalid-answer': { retryable: false, message: 'the answer does not fit what was asked for' },
+  'too-large': { retryable: false, message: 'the request is too large' },
   'message-not-found': { retryable: false, message: 'no such message in this session' },
   'run-not-found': { retryable: false, message: 'no such run in this session' },
   'session-not-new': {
@@ -62,6 +68,10 @@ export interface SessionErrorOptions extends ErrorOptions {
   readonly limit?: number;
   /** What the limit is on, and how many there are, where it is not one of the user's own. */
   readonly reached?: { readonly quota: 'waiting'; readonly used: number };
+  /** Sent to the caller to help find the fault. */
+  readonly details?: unknown;
+  /** Sent to the caller in place of the code's own message. It never repeats what the caller sent. */
+  readonly message?: string;
 }
 
 export class SessionError extends Error {
@@ -71,8 +81,11 @@ export class SessionError extends Error {
   readonly limit: number | undefined;
   readonly reached: SessionErrorOptions['reached'];
 
-  constructor(code: SessionErrorCode, { limit, reached, ...options }: SessionErrorOptions = {}) {
-    super(SESSION_ERRORS[code].message, options);
+  readonly details: unknown;
+
+  constructor(code: SessionErrorCode, { limit, reached, details, message, ...options }: SessionErrorOptions = {}) {
+    super(message ?? SESSION_ERRORS[code].message, options);
+    this.details = details;
     this.limit = limit;
     this.reached = reached;
     this.code = code;

@@ -286,8 +286,8 @@ export class Runs {
     );
   }
 
-  /** Requests the end of a run, and returns once the request is durable. A queued run has ended by then. A running one
-   *  keeps the answer so far.
+  /** Requests the end of a run, and returns once the request is durable. A queued or waiting run has ended by then. A
+   *  running one keeps the answer so far.
    *  @throws SessionError not-found, no-active-run, contended */
   async cancel(
     principal: Principal,
@@ -298,7 +298,7 @@ export class Runs {
     return this.#log.transact(ref, (loaded) => {
       const { state } = requireOwner(principal, loaded);
       const run = cancelTarget(state, runId);
-      const target = { runId: run.runId, ended: run.state === 'queued' };
+      const target = { runId: run.runId, ended: run.state === 'queued' || run.state === 'waiting' };
       const decision = decideCancel(state, run, principal.user, reason, this.time.of(run.times.queued)());
       return decision === undefined ? { unchanged: target } : { ...decision, answer: () => target };
     });
@@ -340,6 +340,8 @@ export class Runs {
       const run = loaded === undefined ? undefined : findRun(loaded.state, runId);
       if (loaded === undefined || run === undefined) return { unchanged: false };
       if (run.state === 'cancelling') return { unchanged: 'cancelling' };
+      // The worker of that request had asked before it was lost: the run needs no worker until it is answered.
+      if (run.state === 'waiting') return { unchanged: false };
       const endedAt = this.time.of(run.times.queued)();
       const event = { type: 'run.failed', runId, error: UNDELIVERABLE, endedAt } as const;
       return { ...foldDrafts(loaded.state, [{ event }]), fencing: 'take', answer: () => true };

@@ -19,7 +19,13 @@ export interface SessionSummary extends SessionDetails {
   readonly expiresAt?: string;
   readonly position: string;
   readonly earliest: string;
-  readonly activeRun?: { readonly runId: string; readonly position: string; readonly state: string };
+  readonly activeRun?: {
+    readonly runId: string;
+    readonly position: string;
+    readonly state: string;
+    /** Of a waiting run: the ids of its open inputs. */
+    readonly inputs?: readonly string[];
+  };
   /** Runs that wait behind the active one. */
   readonly queued: number;
   readonly messages: number;

@@ -11,7 +11,7 @@ import { decodeEvent } from './events/chat-event.ts';
 import { chatLifetimes, type ChatLifetimeOf } from './chat-lifetime.ts';
 import type { CommandLog, LoadedState, Snapshot } from './commands/command-log.ts';
 import { newCommandState, type CommandState } from './commands/command-state.ts';
-import { foldDrafts } from './commands/decisions.ts';
+import { foldDrafts, openInputs } from './commands/decisions.ts';
 import { isDamage } from './commands/earlier-state.ts';
 import { isSessionError, SessionError } from './errors.ts';
 import { findBranch } from './history/find-branch-node.ts';
@@ -373,5 +373,11 @@ function offsetIn({ epoch, next }: LogPrefix, before: Position | undefined): num
 function activeRun(state: CommandState, epoch: string): SessionSummary['activeRun'] {
   const [head] = state.runs;
   if (head === undefined) return undefined;
-  return { runId: head.runId, position: encodePosition({ epoch, offset: head.queuedAt }), state: head.state };
+  const inputs = head.state === 'waiting' ? { inputs: openInputs(head).map(({ inputId }) => inputId) } : {};
+  return {
+    runId: head.runId,
+    position: encodePosition({ epoch, offset: head.queuedAt }),
+    state: head.state,
+    ...inputs,
+  };
 }

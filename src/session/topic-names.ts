@@ -49,6 +49,17 @@ export function requestTopic(agent: string, ref: SessionRef): LiteTopicName {
   return parseLiteTopicName(`${requestParent(agent, askDepth(ref.sessionId))}/${scoped(ref.tenant, ref.sessionId)}`);
 }
 
+/** Holds the record that ends one wait of a run. */
+export function waitExpiryTopic(ref: SessionRef, runId: string, leg: number): LiteTopicName {
+  return parseLiteTopicName(`${WAIT_EXPIRIES}/${runId}.${leg}/${scoped(ref.tenant, ref.sessionId)}`);
+}
+
+const WAIT_EXPIRIES = 'wait-expiries';
+
+/** Every wait, and the group that consumes them. */
+export const WAIT_EXPIRY_PATTERN = parseTopicPattern(`${WAIT_EXPIRIES}/*/*`);
+export const WAIT_EXPIRY_GROUP = 'wait-expiries';
+
 /** The flow of a request topic: `<tenant>/<digest of the user>/<session>`. The digest is empty where the topic's name
  *  does not tell the user. The asks of a session are of its flow. */
 export function flowOf(topic: LiteTopicName): string {

@@ -240,6 +240,9 @@ describe('PROTOCOL.md says as the code does', () => {
   it('which events there are', () => {
     const source =
       readFileSync(join(ROOT, 'src/session/events/chat-event.ts'), 'utf8') +
+      readFileSync(join(ROOT, 'src/session/events/wait-events.ts'), 'utf8') +
+      (/interface LostRecords [^}]*}/.exec(readFileSync(join(ROOT, 'src/stream/run/run-change.ts'), 'utf8'))?.[0] ??
+        '') +
       readFileSync(join(ROOT, 'src/stream/projection.ts'), 'utf8');
     const done = [...source.matchAll(/readonly type: '([a-z.]+)'/g)]
       .map(([, type = '']) => type)

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { topicPolicies } from '../../src/broker/topic-policy.ts';
 import { chatLifetimes } from '../../src/session/chat-lifetime.ts';
-import { PENDING_RUN_TTL_MS } from '../../src/session/commands/command-log.ts';
+import { PENDING_RUN_TTL_MS } from '../../src/session/commands/chat-ttl.ts';
 import { Runs } from '../../src/session/runs.ts';
 import { ENDLESS_TTL_MS, Sessions } from '../../src/session/sessions.ts';
 import { chatTopic } from '../../src/session/topic-names.ts';

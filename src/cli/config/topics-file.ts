@@ -5,7 +5,7 @@ import { BURST_MAX, RATE_MAX, RATE_MIN } from '../../broker/flow-policy.ts';
 import type { Quota } from '../../broker/quota.ts';
 import { READER_TTL_MIN_MS } from '../../broker/lifetime.ts';
 import type { TopicPolicies, TtlPolicy } from '../../broker/topic-policy.ts';
-import { PENDING_RUN_TTL_MS } from '../../session/commands/command-log.ts';
+import { PENDING_RUN_TTL_MS } from '../../session/commands/chat-ttl.ts';
 import { SESSION_TTL_MAX_MS, SESSION_TTL_MIN_MS } from '../../session/sessions.ts';
 import { parseDuration } from './duration.ts';
 import type { EnvironmentReader } from './environment.ts';

@@ -152,6 +152,16 @@ export const regenerationFields = {
 export const regenerationSchema = Type.Object(regenerationFields);
 export type RegenerationBody = Type.Static<typeof regenerationSchema>;
 
+/** The answer to what a run asks a human for. Which of them an input takes, and the bounds, are those of the command.
+ *  [PROTOCOL §3] */
+export const answerFields = {
+  approved: Type.Optional(Type.Boolean()),
+  reason: Type.Optional(Type.String()),
+  value: Type.Optional(Type.Unknown()),
+  result: Type.Optional(Type.Unknown()),
+  error: Type.Optional(Type.String()),
+};
+
 export const editSchema = Type.Object({ content: contentSchema });
 export type EditBody = Type.Static<typeof editSchema>;
 export type PromptBody = Type.Static<typeof promptSchema>;

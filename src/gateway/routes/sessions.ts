@@ -70,7 +70,14 @@ const summarySchema = Type.Unsafe<SessionSummary>(
     expiresAt: Type.Optional(Type.String()),
     position: Type.String(),
     earliest: Type.String(),
-    activeRun: Type.Optional(Type.Object({ runId: Type.String(), position: Type.String(), state: Type.String() })),
+    activeRun: Type.Optional(
+      Type.Object({
+        runId: Type.String(),
+        position: Type.String(),
+        state: Type.String(),
+        inputs: Type.Optional(Type.Array(Type.String(), { description: 'of a waiting run: the open inputs' })),
+      }),
+    ),
     isListed: Type.Optional(Type.Literal(false)),
     queued: Type.Integer(),
     messages: Type.Integer(),

@@ -9,6 +9,7 @@ import { isFields, parseJson } from '../json/parse-json.ts';
 import { excerpt } from '../http/request-body.ts';
 import type { FrameAddress } from './socket-session.ts';
 import {
+  answerFields,
   cursorIdSchema,
   editSchema,
   positionSchema,
@@ -20,10 +21,18 @@ import {
 const REQUEST_ID_CHARS_MAX = 128;
 const requestId = Type.String({ maxLength: REQUEST_ID_CHARS_MAX });
 const sessionId = Type.String();
-/** Any text: a text that cannot be an id names a message that does not exist. */
+/** Any text: a text that cannot be an id names a message, or an input, that does not exist. */
 const messageId = Type.String({ maxLength: 128 });
 /** Frames whose reply carries the `requestId` and never a `sessionId`. */
-const REQUESTS: ReadonlySet<unknown> = new Set(['send', 'edit', 'withdraw', 'regenerate', 'select', 'cancel']);
+const REQUESTS: ReadonlySet<unknown> = new Set([
+  'send',
+  'edit',
+  'withdraw',
+  'regenerate',
+  'select',
+  'cancel',
+  'answer',
+]);
 
 const frameSchemas = {
   auth: Type.Object({ type: Type.Literal('auth'), token: Type.String() }),
@@ -46,6 +55,7 @@ const frameSchemas = {
   regenerate: Type.Object({ type: Type.Literal('regenerate'), requestId, sessionId, messageId, ...regenerationFields }),
   select: Type.Object({ type: Type.Literal('select'), requestId, sessionId, runId: runIdSchema }),
   cancel: Type.Object({ type: Type.Literal('cancel'), requestId, sessionId, runId: Type.Optional(runIdSchema) }),
+  answer: Type.Object({ type: Type.Literal('answer'), requestId, sessionId, inputId: messageId, ...answerFields }),
   ack: Type.Object({
     type: Type.Literal('ack'),
     requestId: Type.Optional(requestId),

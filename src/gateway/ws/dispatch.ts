@@ -6,6 +6,7 @@ import type { FrameAddress, SocketSession } from './socket-session.ts';
 import { parseClientFrame, RefusedFrame, type ClientFrame } from './client-frame.ts';
 import {
   ackFrame,
+  answerFrame,
   authFrame,
   cancelFrame,
   editFrame,
@@ -68,6 +69,8 @@ async function serve(
       return selectFrame(deps, socket, frame);
     case 'cancel':
       return cancelFrame(deps, socket, frame);
+    case 'answer':
+      return answerFrame(deps, socket, frame);
     case 'ack':
       return ackFrame(deps, socket, frame);
     case 'ping':

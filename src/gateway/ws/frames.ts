@@ -128,6 +128,18 @@ export async function cancelFrame(
   socket.reply({ type: 'ok', requestId, ...cancelled });
 }
 
+/** `answer {requestId, sessionId, inputId, …}`: answers what a run asks a human for. @throws GatewayError,
+ *  SessionError */
+export async function answerFrame(
+  { commands }: FrameDeps,
+  socket: SocketSession,
+  frame: ClientFrameOf<'answer'>,
+): Promise<void> {
+  const { requestId, sessionId, inputId } = frame;
+  const answered = await commands.answerInput(socket.identity, sessionId, inputId, frame);
+  socket.reply({ type: 'ok', requestId, ...answered });
+}
+
 /** `ack {sessionId, cursor, position}`: stores how far a named reader has read. The reply is sent only if the frame
  *  carries a requestId, or if it failed.
  *  @throws GatewayError invalid-position; SessionError not-found, cursor-conflict */

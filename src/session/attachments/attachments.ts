@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { BLOB_CHUNK_BYTES, type BlobOwner, type BlobStore, type BlobWriter } from '../../broker/blobs.ts';
 import { isoTime, type Clock } from '../../base/clock.ts';
 import type { CommandLog, LoadedState } from '../commands/command-log.ts';
-import { PENDING_RUN_TTL_MS } from '../commands/command-log.ts';
+import { PENDING_RUN_TTL_MS, topicTtl } from '../commands/chat-ttl.ts';
 import type { CommandState } from '../commands/command-state.ts';
 import { foldDrafts } from '../commands/decisions.ts';
 import { checkRoom, findUpload } from '../commands/uploads.ts';
@@ -191,8 +191,8 @@ export class Attachments {
 }
 
 /** How long an engine must keep the blobs of a chat that is not used any more, in ms. */
-export function keepTimeOf({ ttlMs }: Pick<CommandState, 'ttlMs'>): number {
-  return Math.max(ttlMs, PENDING_RUN_TTL_MS) + KEEP_MARGIN_MS;
+export function keepTimeOf(state: CommandState): number {
+  return Math.max(topicTtl(state), PENDING_RUN_TTL_MS) + KEEP_MARGIN_MS;
 }
 
 /** Cuts the pieces into chunks. Returns the digest. @throws SessionError upload-incomplete, digest-mismatch */

@@ -31,6 +31,8 @@ export function pauseBeforeDelivery(attempt: number): number {
 export interface AttemptCount {
   /** How often the run was started. */
   readonly attempt: number;
+  /** Attempts of earlier legs, which do not count against this one. Absent: 0. */
+  readonly earlierAttempts?: number;
   /** How many of the earlier attempts were idle. Absent: 0. */
   readonly idleAttempts?: number;
   /** Workers that the run's code has blocked, and the attempt that blocked the last one. Absent: 0. */
@@ -47,6 +49,16 @@ export function countStart(run: AttemptCount, wasIdle: boolean): Pick<AttemptCou
   return { attempt: run.attempt + 1, ...(idle === 0 ? {} : { idleAttempts: idle }) };
 }
 
+/** Counts the start of the next leg. What earlier legs took does not count against it. */
+export function countResume(run: AttemptCount): AttemptCount {
+  return {
+    attempt: run.attempt + 1,
+    earlierAttempts: run.attempt,
+    idleAttempts: 0,
+    blockedWorkers: 0,
+  };
+}
+
 /** Counts at most one worker for each attempt: an attempt may block the same worker several times. */
 export function countBlocked(
   run: AttemptCount,
@@ -58,11 +70,13 @@ export function countBlocked(
 
 /** Whether the attempt that `run` counts may answer, or must end the run. */
 export function judgeAttempts(
-  { attempt, idleAttempts = 0, blockedWorkers = 0 }: AttemptCount,
+  { attempt, earlierAttempts = 0, idleAttempts = 0, blockedWorkers = 0 }: AttemptCount,
   attemptsMax: number,
 ): AttemptVerdict {
   if (blockedWorkers >= BLOCKED_WORKERS_MAX) return 'worker-blocked';
-  return attempt - idleAttempts > attemptsMax || idleAttempts > IDLE_ATTEMPTS_MAX ? 'worker-lost' : 'go-on';
+  return attempt - earlierAttempts - idleAttempts > attemptsMax || idleAttempts > IDLE_ATTEMPTS_MAX
+    ? 'worker-lost'
+    : 'go-on';
 }
 
 /** ms that a worker waits before it starts a run again. A run that ends its process each time thereby leaves the other

@@ -31,6 +31,7 @@ import type { Decision, Draft } from './decisions.ts';
 import { isCharged, isRelief } from './draft-kinds.ts';
 import { addedSince, RECENT_ADDED_MAX, withAdded, type RecentBase } from './recent-messages.ts';
 import { SessionError } from '../errors.ts';
+import { topicTtl } from './chat-ttl.ts';
 import { isLost, lossDrafts, readEarlierState, readStateBefore } from './earlier-state.ts';
 import { encodeRunRequest } from './run-request.ts';
 import type { SessionRef } from '../session-ref.ts';
@@ -46,9 +47,6 @@ export const COMMAND_ATTEMPTS_MAX = 64;
 const SNAPSHOT_ATTEMPTS_MAX = 16;
 /** The most turns of the event loop that a node waits in a race, so that the same order of arrival does not repeat. */
 const STAND_BACK_MAX = 4;
-
-/** The least TTL of a chat with a run that has not ended, also if the chat's own TTL is shorter. */
-export const PENDING_RUN_TTL_MS = 7 * 24 * 60 * 60 * 1000;
 
 export interface LoadedState {
   readonly epoch: string;
@@ -75,6 +73,8 @@ export type Fencing = { readonly fence: number; readonly seq: number } | 'take';
 export interface Change<T> extends Decision {
   readonly fencing?: Fencing;
   readonly supersedes?: TopicWrite['supersedes'];
+  /** Writes to other topics of the session, in the same append. */
+  readonly beside?: readonly TopicWrite[];
   /** For a change that makes the chat. */
   readonly life?: Pick<TopicWrite, 'ttlMode' | 'hardMaxMs'>;
   readonly answer: (committed: Committed) => T;
@@ -219,7 +219,8 @@ export class CommandLog {
     const quota = isCharged(drafts) ? this.#quotaOf(topic) : undefined;
     const checkpoint = encodeCheckpoint(after, recentBase?.at, added);
     const write = { ...chatWrite(topic, loaded, change, checkpoint), ...(quota === undefined ? {} : { quota }) };
-    const appended = await this.#append([write, ...requestWrites(ref, loaded?.state, after)]);
+    const { beside = [] } = change;
+    const appended = await this.#append([write, ...requestWrites(ref, loaded?.state, after), ...beside]);
     if (appended === undefined) return undefined;
     const at = appended.first + drafts.length - 1;
     const state = resolveOffsets(after, at);
@@ -325,9 +326,10 @@ export class CommandLog {
 function chatWrite(
   topic: LiteTopicName,
   loaded: LoadedState | undefined,
-  { drafts, after, fencing, supersedes, life }: Omit<Change<unknown>, 'answer'>,
+  { drafts, after, supersedes, life, ...change }: Omit<Change<unknown>, 'answer'>,
   checkpoint: JsonObject,
 ): TopicWrite {
+  const fencing = change.fencing ?? (endsWait(loaded?.state, drafts) ? 'take' : undefined);
   return {
     topic,
     records: encodeDrafts(drafts, checkpoint),
@@ -343,9 +345,16 @@ function chatWrite(
   };
 }
 
-/** A run that is queued or silent writes nothing, so its chat must not expire in the meantime. */
-function topicTtl(state: CommandState): number {
-  return state.runs.length === 0 ? state.ttlMs : Math.max(state.ttlMs, PENDING_RUN_TTL_MS);
+/** Whether a run ends that waits, or has waited and was not resumed. No worker holds it, so the append takes the fence:
+ *  the log then refuses what its last worker may still append. */
+function endsWait(before: CommandState | undefined, drafts: readonly Draft[]): boolean {
+  return drafts.some(
+    ({ event }) => isTerminal(event) && before !== undefined && isBetweenLegs(findRun(before, event.runId)),
+  );
+}
+
+function isBetweenLegs(run: RunInfo | undefined): boolean {
+  return run?.state === 'waiting' || (run?.state === 'queued' && run.startedAt !== null);
 }
 
 /** The last draft carries the checkpoint, so `lastMajor` of the topic is its offset. */

@@ -5,10 +5,10 @@
 // Offsets below zero count from the record that carries the checkpoint (-1 is that record itself). A writer cannot know
 // its own offsets, because minor records may come between its decision and its append.
 import type { QueuePosition } from '../events/queue-position.ts';
-import { countBlocked, countStart, type AttemptCount } from './attempts.ts';
+import { countBlocked, countResume, countStart, type AttemptCount } from './attempts.ts';
 import { dropUpload, reserveUpload, takeUploads, type Attached } from './uploads.ts';
 import type { ChatEvent, JsonObject, RunPriority, RunTerminal } from '../events/chat-event.ts';
-import type { InputKind, InputRequested, RunResumed, WaitEvent } from '../events/wait-events.ts';
+import { foldWait, type RunWait, type WaitContext } from './run-inputs.ts';
 
 /** Prompts in one session that are not ended yet, the active one included. */
 export const SESSION_RUNS_MAX = 64;
@@ -19,18 +19,7 @@ export const AGENTS_MAX = 32;
 /** Branches in the list besides the shown one. Older ones stay in the log and can be selected by their last run. */
 export const BRANCHES_MAX = 32;
 
-/** An input that a run asked for. The request itself, with its schema, is the record at `at`. */
-export interface RunInput {
-  readonly inputId: string;
-  readonly kind: InputKind;
-  /** Offset of its `input.requested`. */
-  readonly at: number;
-  /** Who answered, when, and a digest of the answer. */
-  readonly answered?: { readonly by: string; readonly createdAt: string; readonly hash: string };
-  readonly closed?: 'expired' | 'cancelled';
-}
-
-export interface RunInfo extends AttemptCount {
+export interface RunInfo extends AttemptCount, RunWait {
   readonly runId: string;
   /** Of the prompt. */
   readonly messageId: string;
@@ -40,8 +29,6 @@ export interface RunInfo extends AttemptCount {
   readonly agent: string;
   readonly model: string;
   readonly priority: RunPriority;
-  /** `waiting`: for inputs, and no worker has it. A run whose inputs are all answered is queued again. */
-  readonly state: 'queued' | 'running' | 'waiting' | 'cancelling';
   /** Offset of the `run.queued` record. */
   readonly queuedAt: number;
   /** Offset of the first `run.started` record, null until then: where the run's own records begin. */
@@ -57,12 +44,6 @@ export interface RunInfo extends AttemptCount {
   readonly unwatchedMs?: number | undefined;
   /** The user that requested the cancellation. */
   readonly cancelledBy?: string;
-  /** The part of the answer between two waits that was written last, from 0. Absent before the first wait. */
-  readonly leg?: number;
-  /** All inputs that the run asked for, oldest first. */
-  readonly inputs?: readonly RunInput[];
-  /** Of a waiting run: when its open inputs are closed (RFC 3339). */
-  readonly waitsUntil?: string | undefined;
 }
 
 /** From the events of the run; null until that event. */
@@ -120,8 +101,7 @@ export function newCommandState(owner: string, createdAt: string, ttlMs: number,
 }
 
 /** The input of the fold besides the public event. */
-export interface EventContext {
-  readonly offset: number;
+export interface EventContext extends WaitContext {
   /** With `message.created`, `input.answered`, and a `run.queued` that regenerates: identifies a retry. */
   readonly bodyHash?: string;
   /** With `message.created`. */
@@ -176,12 +156,12 @@ export function foldCommandState(state: CommandState, event: ChatEvent, context:
     case 'run.waiting':
     case 'input.answered':
     case 'input.closed':
-      return changeRun(state, event.runId, (run) => foldWait(run, event, context));
+      return changeRun(state, event.runId, (run) => ({ ...run, ...foldWait(run, event, context) }));
     case 'run.resumed':
       return changeRun(state, event.runId, (run) => ({
         ...run,
         unwatchedMs: event.unwatchedMs,
-        ...countStart(run, context.wasIdle ?? false),
+        ...countResume(run),
         leg: event.leg,
         state: run.state === 'cancelling' ? 'cancelling' : 'running',
       }));
@@ -276,40 +256,6 @@ function leaveBranch(state: CommandState): CommandState {
 function selectBranch(state: CommandState, tip: BranchTip): CommandState {
   const { branches = [], ...left } = leaveBranch(state);
   return { ...left, tip, branches: branches.filter(({ runId }) => runId !== tip.runId) };
-}
-
-function foldWait(run: RunInfo, event: Exclude<WaitEvent, RunResumed>, context: EventContext): RunInfo {
-  switch (event.type) {
-    case 'input.requested':
-      return { ...run, inputs: withInput(run.inputs, event, context) };
-    case 'run.waiting':
-      return { ...run, state: 'waiting', waitsUntil: event.expiresAt };
-    case 'input.answered': {
-      const { by, createdAt } = event;
-      return settleInput(run, event.inputId, { answered: { by, createdAt, hash: context.bodyHash ?? '' } });
-    }
-    case 'input.closed':
-      return settleInput(run, event.inputId, { closed: event.reason });
-  }
-}
-
-function withInput(
-  inputs: readonly RunInput[] = [],
-  { inputId, kind }: InputRequested,
-  { offset }: EventContext,
-): readonly RunInput[] {
-  return [...inputs, { inputId, kind, at: offset }];
-}
-
-/** The run is queued again once none of its inputs is open. */
-function settleInput(run: RunInfo, inputId: string, settled: Pick<RunInput, 'answered' | 'closed'>): RunInfo {
-  const inputs = (run.inputs ?? []).map((input) => (input.inputId === inputId ? { ...input, ...settled } : input));
-  if (run.state !== 'waiting' || inputs.some(isOpenInput)) return { ...run, inputs };
-  return { ...run, inputs, state: 'queued', waitsUntil: undefined };
-}
-
-export function isOpenInput({ answered, closed }: RunInput): boolean {
-  return answered === undefined && closed === undefined;
 }
 
 function changeRun(state: CommandState, runId: string, change: (run: RunInfo) => RunInfo): CommandState {

@@ -7,14 +7,13 @@ import { encodeOptions, type RunOptions } from '../events/run-options.ts';
 import {
   findRun,
   foldCommandState,
-  isOpenInput,
   SESSION_RUNS_MAX,
   type BranchTip,
   type CommandState,
   type EventContext,
   type RunInfo,
-  type RunInput,
 } from './command-state.ts';
+import { isOpenInput, type RunInput } from './run-inputs.ts';
 import { encodePromptLink, encodeRunLink, GIVEN_LINK } from './branch-links.ts';
 import { givenEvents, type GivenMessage } from '../events/given-message.ts';
 import { SessionError } from '../errors.ts';
@@ -124,16 +123,18 @@ export function makeRoom(
 ): Draft[] {
   if (onBusy === 'reject' && state.runs.length > 0) throw new SessionError('busy');
   const stopped = onBusy === 'interrupt' ? interruptDrafts(state, user, timeOf) : [];
-  if (state.runs.length - stopped.length >= SESSION_RUNS_MAX) throw new SessionError('queue-full');
+  const left = state.runs.length - stopped.filter(({ event }) => event.type !== 'input.closed').length;
+  if (left >= SESSION_RUNS_MAX) throw new SessionError('queue-full');
   return stopped;
 }
 
-/** Stops the running run and withdraws the queued ones, so that the new prompt is next. */
+/** Stops the running or waiting run and withdraws the queued ones, so that the new prompt is next. */
 function interruptDrafts(state: CommandState, by: string, timeOf: TimeOfRun): Draft[] {
   const why = { by, reason: 'interrupted' };
   return state.runs.flatMap((run): Draft[] => {
     if (run.state === 'queued')
       return [{ event: { type: 'run.cancelled', runId: run.runId, ...why, endedAt: timeOf(run) } }];
+    if (run.state === 'waiting') return cancelWaiting(run, why, timeOf(run));
     if (run.state === 'running')
       return [{ event: { type: 'run.cancelling', runId: run.runId, ...why, createdAt: timeOf(run) } }];
     return [];
@@ -147,8 +148,8 @@ export function cancelTarget(state: CommandState, runId: string | undefined): Ru
   return run;
 }
 
-/** A queued run ends at once. A running one is marked as cancelling, because only the holder of its fence may end it.
- *  Undefined if it is marked already. */
+/** A queued or waiting run ends at once. A running one is marked as cancelling, because only the holder of its fence
+ *  may end it. Undefined if it is marked already. */
 export function decideCancel(
   state: CommandState,
   run: RunInfo,
@@ -163,10 +164,7 @@ export function decideCancel(
     case 'running':
       return foldDrafts(state, [{ event: { type: 'run.cancelling', runId: run.runId, ...why, createdAt: now } }]);
     case 'waiting':
-      return foldDrafts(state, [
-        ...openInputs(run).map(({ inputId }) => closedDraft(run, inputId, 'cancelled', now)),
-        { event: { type: 'run.cancelled', runId: run.runId, ...why, endedAt: now } },
-      ]);
+      return foldDrafts(state, cancelWaiting(run, why, now));
     case 'cancelling':
       return undefined;
     default:
@@ -174,12 +172,25 @@ export function decideCancel(
   }
 }
 
+/** No worker has the run, so it ends at once. The deltas of its answer stay in the log as they are. */
+function cancelWaiting(run: RunInfo, why: { readonly by: string; readonly reason?: string }, endedAt: string): Draft[] {
+  return [
+    ...openInputs(run).map(({ inputId }) => closedDraft(run, inputId, 'cancelled', endedAt)),
+    { event: { type: 'run.cancelled', runId: run.runId, ...why, endedAt } },
+  ];
+}
+
 /** The inputs of a run that are neither answered nor closed. */
 export function openInputs(run: RunInfo): readonly RunInput[] {
   return run.inputs?.filter(isOpenInput) ?? [];
 }
 
-function closedDraft({ runId }: RunInfo, inputId: string, reason: 'expired' | 'cancelled', createdAt: string): Draft {
+export function closedDraft(
+  { runId }: RunInfo,
+  inputId: string,
+  reason: 'expired' | 'cancelled',
+  createdAt: string,
+): Draft {
   return { event: { type: 'input.closed', runId, inputId, reason, createdAt } };
 }
 
@@ -249,7 +260,8 @@ function selectDrafts(state: CommandState, tip: BranchTip, by: string): Draft[] 
 /** The queued run of a prompt that no run has ever begun to answer. */
 function waitingRun(state: CommandState, messageId: string): RunInfo {
   const run = state.runs.find((one) => one.messageId === messageId);
-  if (run?.state !== 'queued' || run.regenerates === true) throw new SessionError('not-waiting');
+  if (run?.state !== 'queued' || run.startedAt !== null || run.regenerates === true)
+    throw new SessionError('not-waiting');
   return run;
 }
 

@@ -9,6 +9,7 @@ export function isRelief(drafts: readonly Draft[]): boolean {
     ({ event }) =>
       isTerminal(event) ||
       event.type === 'run.cancelling' ||
+      event.type === 'input.closed' ||
       event.type === 'attachment.dropped' ||
       event.type === 'run.answer',
   );

@@ -44,7 +44,9 @@ export class AnswerBuilder {
   /** The last range. Every token of a live run is added to it. */
   #range: DeltaRange | undefined;
   #length = 0;
-  /** Offsets of the last `run.restarted` and `part.started` that came from the log. */
+  /** The first part of the leg that was written last. */
+  #legStart = 0;
+  /** Offsets of the last `run.restarted` or `run.resumed`, and `part.started`, that came from the log. */
   #restartedAt = -1;
   #startedPartAt = -1;
 
@@ -58,6 +60,11 @@ export class AnswerBuilder {
   /** Code units of all parts. */
   get length(): number {
     return this.#length;
+  }
+
+  /** The first part of the leg that was written last. A restart keeps all parts before it. */
+  get legStart(): number {
+    return this.#legStart;
   }
 
   get partCount(): number {
@@ -86,6 +93,10 @@ export class AnswerBuilder {
       case 'run.restarted':
         this.#restartedAt = offset;
         this.restart(event);
+        return;
+      case 'run.resumed':
+        this.#restartedAt = offset;
+        this.#legStart = this.#parts.length;
         return;
       default:
         return;

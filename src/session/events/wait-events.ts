@@ -31,7 +31,8 @@ export interface RunWaiting {
   /** All open inputs are closed at this time. */
   readonly expiresAt: string;
 }
-/** An approval has `approved`, a question has `value`, a tool has `result` or `error`. */
+/** An approval has `approved`, a question has `value`, a tool has `result`. A question or a tool that is declined has
+ *  `error`. */
 export interface InputReply {
   readonly approved?: boolean;
   /** Why an approval was given or refused. */
