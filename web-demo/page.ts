@@ -18,7 +18,7 @@ import { Announcer } from './shell/announcer.ts';
 import { NetworkSwitch } from './instruments/network-switch.ts';
 import { ChatList } from './chats/chat-list.ts';
 import { Composer } from './composer/composer.ts';
-import { nameOf, NEW_CHAT } from './chats/chat-name.ts';
+import { nameOf, NEW_CHAT, titleFromPrompt } from './chats/chat-name.ts';
 import { contentOf, textOf } from './chats/message-content.ts';
 import { ChatTitle } from './chats/chat-title.ts';
 import { ConnectionBadge } from './instruments/connection-badge.ts';
@@ -31,14 +31,12 @@ import { find } from './dom/element.ts';
 import { isGone, Notice } from './shell/notice.ts';
 import { saveFile } from './conversation/save-file.ts';
 import { OpenChat } from './chats/open-chat.ts';
+import { ListPace } from './chats/list-pace.ts';
+import { SeenNames } from './chats/seen-names.ts';
 import { SessionWalk } from './chats/session-walk.ts';
 import { SurvivalPanel } from './instruments/survival-panel.ts';
 import type { Settings } from './shell/settings.ts';
 import type { UnsentStore } from './chats/unsent-store.ts';
-
-/** How soon the list is read again while an answer is written in a chat that is not open, and otherwise: other tabs and devices change it. */
-const LIST_BUSY_MS = 3_000;
-const LIST_IDLE_MS = 30_000;
 
 export interface PageParts {
   readonly token: string;
@@ -67,6 +65,8 @@ export class Page {
   #open: OpenChat | undefined;
   /** Chats that are being deleted from here: their end is no news. */
   readonly #removing = new Set<string>();
+  readonly #pace = new ListPace();
+  readonly #seenNames = new SeenNames();
   #listTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(parts: PageParts) {
@@ -153,9 +153,9 @@ export class Page {
       if (this.#drawers.isOpen) this.#drawers.close();
       else this.#stop();
     });
-    document.addEventListener('visibilitychange', () => {
-      if (document.visibilityState === 'visible') void this.#readList();
-    });
+    // A page in another window is visible and has no focus.
+    for (const came of ['visibilitychange', 'focus'])
+      window.addEventListener(came, () => this.#lookedAt(), { capture: true });
   }
 
   #chatParts() {
@@ -288,8 +288,12 @@ export class Page {
         // A hidden page reads the list when it becomes visible.
         if (document.visibilityState === 'visible') void this.#readList();
       },
-      isBusyElsewhere ? LIST_BUSY_MS : LIST_IDLE_MS,
+      this.#pace.wasRead(performance.now(), isBusyElsewhere),
     );
+  }
+
+  #lookedAt(): void {
+    if (document.visibilityState === 'visible' && this.#pace.lookedAt(performance.now())) void this.#readList();
   }
 
   /** @returns whether it could be done */
@@ -331,9 +335,12 @@ export class Page {
 
   /** The list, corrected by the newer state of the open chat: whether a run is open, its title, and whether it was deleted. */
   #sessions(snapshot: ChatSnapshot | undefined): readonly SessionSummary[] {
-    const { sessions } = this.#walk;
-    if (snapshot === undefined || snapshot.position === undefined) return sessions;
+    const listed = this.#walk.sessions;
+    if (snapshot === undefined || snapshot.position === undefined) return listed.map((one) => this.#named(one));
     const { sessionId, connection } = snapshot;
+    const seen = titleFromPrompt(snapshot);
+    if (seen !== undefined) this.#seenNames.see(sessionId, seen);
+    const sessions = listed.map((one) => this.#named(one));
     if (isGone(connection)) return sessions.filter((session) => session.sessionId !== sessionId);
     if (connection.state !== 'live') return sessions;
     const isActive = isBusy(snapshot);
@@ -342,6 +349,11 @@ export class Page {
         ? { ...session, isActive, title: nameOf(snapshot, session.title, true) }
         : session,
     );
+  }
+
+  #named(session: SessionSummary): SessionSummary {
+    const name = (session.title ?? '') === '' ? this.#seenNames.of(session.sessionId) : undefined;
+    return name === undefined ? session : { ...session, title: name };
   }
 
   #tell(snapshot: ChatSnapshot): void {

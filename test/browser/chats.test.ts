@@ -143,6 +143,27 @@ describe('the list of chats', () => {
   });
 });
 
+describe('a page in another window', () => {
+  it('lists the chats of other clients when its reader comes back to it', async () => {
+    context = await browser.newContext();
+    // Nothing that the page does by itself after a while.
+    await context.addInitScript(() => {
+      const later = window.setTimeout.bind(window);
+      window.setTimeout = ((run: () => void, ms = 0) => (ms < 5_000 ? later(run, ms) : 0)) as typeof setTimeout;
+    });
+    const page = await openPage();
+    await entries(page).first().waitFor();
+    await call('POST', '/sessions', { sessionId: 'made-elsewhere', title: 'Made elsewhere' });
+    // A headless page has the focus at all times, so the event is dispatched.
+    await expect
+      .poll(async () => {
+        await page.evaluate(() => window.dispatchEvent(new Event('focus')));
+        return entryOf(page, 'made-elsewhere').isVisible();
+      })
+      .toBe(true);
+  });
+});
+
 describe('a chat', () => {
   it(
     'is renamed by keys, on every tab, and stays so',
@@ -278,10 +299,21 @@ describe('the name of a chat', () => {
       await entryOf(page, 'by-shell').getByRole('link').click();
       await page.getByTestId('title').getByText('count 3 at 100/s').waitFor();
       await entryOf(page, 'by-shell').getByText('count 3 at 100/s').waitFor();
-      // Every device shows this name from then on.
+      // The page writes nothing to a chat that another client made, and still calls it the same once it is closed.
+      await entryOf(page, 'unnamed').getByRole('link').click();
+      await page.getByTestId('title').getByText('Untitled chat').waitFor();
+      await entryOf(page, 'by-shell').getByText('count 3 at 100/s').waitFor();
+      const { title } = (await (await call('GET', '/sessions/by-shell')).json()) as { title?: string };
+      expect(title).toBeUndefined();
+      // A chat whose first prompt was sent from here has its title on every device.
+      await page.getByTestId('new-chat').click();
+      await ask(page, 'count 2 at 100/s');
+      await untilCompleted(page);
       await expect
-        .poll(async () => ((await (await call('GET', '/sessions/by-shell')).json()) as { title?: string }).title)
-        .toBe('count 3 at 100/s');
+        .poll(
+          async () => ((await (await call('GET', `/sessions/${chatIdOf(page)}`)).json()) as { title?: string }).title,
+        )
+        .toBe('count 2 at 100/s');
     },
     timeLimit(60_000),
   );

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { foldEvent, foldQueue } from '../../src/client/state/chat-fold.ts';
 import { EMPTY_CHAT } from '../../src/client/state/chat-state.ts';
 import { parseChatEvent } from '../../src/client/protocol/wire-codec.ts';
-import type { ChatState } from '../../src/client/state/chat-state.ts';
+import type { ChatState, Part } from '../../src/client/state/chat-state.ts';
 import type { ChatEvent } from '../../src/client/protocol/wire-events.ts';
 
 function fold(...events: ChatEvent[]): ChatState {
@@ -47,6 +47,9 @@ const textOf = (state: ChatState): string[] =>
       part.kind === 'attachment' ? 'attachment' : `${part.kind} ${part.part}: ${part.text}`,
     ),
   );
+
+const textOfParts = (parts: readonly Part[]): string =>
+  parts.map((part) => (part.kind === 'attachment' ? '' : part.text)).join('');
 
 describe('a turn', () => {
   it('shows the prompt, then the answer as it is written, and the state of its run', () => {
@@ -252,6 +255,27 @@ describe('a given history', () => {
     expect(state.hidden.map(({ messageId }) => messageId)).toEqual(['u1', 'a1']);
     const back = foldFrom(state, { type: 'branch.selected', runId: 'r1' });
     expect(back.messages.map(({ messageId }) => messageId)).toEqual(['h0', 'u1', 'a1']);
+  });
+
+  it('does not keep back a prompt with the id of one of its messages, on any branch', () => {
+    const one = fold(given('x', 'user'), prompt('x', 'mine'), queued('r1', 'x'), started('r1', 'a1'));
+    const shown = ({ messages }: ChatState) =>
+      messages.map(({ messageId, isGiven, parts }) => [messageId, isGiven === true, textOfParts(parts)]);
+    const first = [
+      ['x', true, 'x'],
+      ['x', false, 'mine'],
+      ['a1', false, ''],
+    ];
+    expect(shown(one)).toEqual(first);
+    const edited = foldFrom(one, { type: 'message.edited', messageId: 'x', content: 'changed' });
+    expect(shown(edited)[0]).toEqual(['x', true, 'x']);
+    expect(shown(edited)[1]).toEqual(['x', false, 'changed']);
+    const other = foldFrom(one, { ...prompt('u2'), replaces: 'x' } as ChatEvent, queued('r2', 'u2'));
+    expect(shown(other)).toEqual([
+      ['x', true, 'x'],
+      ['u2', false, 'hi'],
+    ]);
+    expect(shown(foldFrom(other, { type: 'branch.selected', runId: 'r1' }))).toEqual(first);
   });
 
   it('is parsed from its event, and ignored without its fields', () => {

@@ -1,5 +1,5 @@
 // What a chat is called on the page: its title, else how its first prompt begins. Pure.
-import type { ChatSnapshot } from '../../src/client/chat-client.ts';
+import type { ChatSnapshot, Message } from '../../src/client/chat-client.ts';
 import { plainText } from '../conversation/message-status.ts';
 
 /** A chat that nobody has written to yet. */
@@ -23,9 +23,13 @@ export function titleOf(prompt: string): string | undefined {
   return `${words ?? line.slice(0, TITLE_LENGTH_MAX).replace(/[\uD800-\uDBFF]$/, '')}…`;
 }
 
-/** From the first prompt that the server has taken: a refused one is still its writer's to change. */
+/** The first prompt that the server has taken: a refused one is still its writer's to change. */
+export function firstPrompt(snapshot: ChatSnapshot | undefined): Message | undefined {
+  return snapshot?.messages.find(({ role, delivery }) => role === 'user' && delivery === 'sent');
+}
+
 export function titleFromPrompt(snapshot: ChatSnapshot | undefined): string | undefined {
-  const first = snapshot?.messages.find(({ role, delivery }) => role === 'user' && delivery === 'sent');
+  const first = firstPrompt(snapshot);
   return first === undefined ? undefined : titleOf(plainText(first));
 }
 

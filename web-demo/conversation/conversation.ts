@@ -1,6 +1,6 @@
 // The messages of the open chat, one view each, in order; the scroll position, which follows the end unless the reader has
 // scrolled away from it; and the focus, which stays when another branch is shown.
-import type { ChatSnapshot } from '../../src/client/chat-client.ts';
+import type { ChatSnapshot, Message } from '../../src/client/chat-client.ts';
 import { find } from '../dom/element.ts';
 import { openParser } from '../markdown/open-parser.ts';
 import { isGone } from '../shell/notice.ts';
@@ -46,16 +46,16 @@ export class Conversation {
   show(snapshot: ChatSnapshot | undefined): void {
     const messages = snapshot?.messages ?? [];
     const runs = new Map(snapshot?.runs.map((run) => [run.runId, run]));
-    const wanted = new Set(messages.map((message) => message.messageId));
+    const wanted = new Set(messages.map(keyOf));
     const hand = this.#findHand();
-    for (const [messageId, view] of this.#views) {
-      if (wanted.has(messageId)) continue;
+    for (const [key, view] of this.#views) {
+      if (wanted.has(key)) continue;
       view.element.remove();
-      this.#views.delete(messageId);
+      this.#views.delete(key);
     }
     messages.forEach((message, index) => {
-      const view = this.#views.get(message.messageId) ?? new MessageView(message, this.#actions, this.#parser);
-      this.#views.set(message.messageId, view);
+      const view = this.#views.get(keyOf(message)) ?? new MessageView(message, this.#actions, this.#parser);
+      this.#views.set(keyOf(message), view);
       view.update(message, message.runId === undefined ? undefined : runs.get(message.runId));
       const there = this.#messages.children[index] ?? null;
       if (there !== view.element) this.#messages.insertBefore(view.element, there);
@@ -119,4 +119,9 @@ export class Conversation {
     this.#scroller.classList.toggle('follows', this.#follows);
     if (this.#follows) this.#scroller.scrollTop = this.#scroller.scrollHeight;
   }
+}
+
+/** A given message may have the id of a prompt. */
+function keyOf({ messageId, isGiven }: Message): string {
+  return isGiven === true ? `given ${messageId}` : messageId;
 }

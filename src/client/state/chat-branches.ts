@@ -15,7 +15,7 @@ interface Exchange {
 export function showBranch(state: ChatState, tip: string | undefined): ChatState {
   const all = [...state.messages, ...state.hidden];
   const given = all.filter(({ isGiven }) => isGiven === true);
-  const prompts = new Map(all.filter((message) => !isAnswer(message)).map((message) => [message.messageId, message]));
+  const prompts = new Map(all.filter(isPrompt).map((message) => [message.messageId, message]));
   const answers = new Map(all.filter(isAnswer).map((answer) => [answer.runId, answer]));
   const runs = new Map(state.runs.map((run) => [run.runId, run]));
   const promptOf = (run: Run | undefined): Message | undefined => prompts.get(run?.promptId ?? '');
@@ -23,26 +23,30 @@ export function showBranch(state: ChatState, tip: string | undefined): ChatState
   // The prompt of such an answer was trimmed: it is before all known messages, on every branch.
   const oldest = [...answers.values()].filter(({ runId = '' }) => promptOf(runs.get(runId)) === undefined);
   const exchanges = branchTo(tip, runs, prompts);
-  const messages = [
-    ...given,
+  const branch = [
     ...oldest,
     ...exchanges.flatMap((exchange) => showExchange(exchange, answers.get(exchange.run.runId), forks)),
   ];
-  const shown = new Set(messages.map(keyOf));
+  const shown = new Set(branch.map(keyOf));
   const hidden = all
     .filter((message) => message.isGiven !== true && !shown.has(keyOf(message)))
     .map((message) => change(message, { alternatives: undefined, answers: undefined }));
-  return { ...state, tip, messages, hidden };
+  return { ...state, tip, messages: [...given, ...branch], hidden };
 }
 
 /** Whether another prompt follows the same run as this one. */
 export function hasRival(state: ChatState, { follows }: Message): boolean {
-  return state.hidden.some((other) => !isAnswer(other) && other.follows === follows);
+  return state.hidden.some((other) => isPrompt(other) && other.follows === follows);
 }
 
 /** Whether a run wrote the message, and not a user. */
 export function isAnswer(message: Message): boolean {
   return message.role === 'assistant' && message.runId !== undefined;
+}
+
+/** Whether a user sent the message in this chat, and not before it. */
+export function isPrompt(message: Message): boolean {
+  return message.isGiven !== true && !isAnswer(message);
 }
 
 function branchTo(

@@ -1,7 +1,7 @@
 // Folds events into the state of a chat: a pure and total function. The same events give the same state over every mix
 // of wires, merges and reconnects; unknown types and fields change nothing [PROTOCOL §4]. Not here: positions and
 // duplicates (`chat-replica.ts`), text (`parts-fold.ts`), branches (`chat-branches.ts`).
-import { hasRival, isAnswer, showBranch } from './chat-branches.ts';
+import { hasRival, isAnswer, isPrompt, showBranch } from './chat-branches.ts';
 import { appendDelta, partsOfCalls, partsOfContent, settleToolCall, startPart, truncateParts } from './parts-fold.ts';
 import type { ChatState, Message, Part, Run } from './chat-state.ts';
 import type { ChatEvent, QueuePosition } from '../protocol/wire-events.ts';
@@ -68,7 +68,7 @@ function foldLost(state: ChatState, { from, to }: EventOf<'lost'>): ChatState {
 /** A given result is shown with its call, like the result of an answer's call. */
 function foldGiven(state: ChatState, event: EventOf<'history.given'>): ChatState {
   const { messageId, role, content, toolCalls = [], toolCallId, createdAt } = event;
-  if (findPrompt(state, messageId) !== undefined) return state;
+  if (findMessage(state, (message) => message.isGiven === true && message.messageId === messageId)) return state;
   const isCaller = ({ parts }: Message): boolean =>
     parts.some((part) => part.kind === 'tool-call' && part.toolCallId === toolCallId);
   const caller = role === 'tool' && toolCallId !== undefined ? state.messages.findLast(isCaller) : undefined;
@@ -122,7 +122,7 @@ function foldQueued(state: ChatState, event: EventOf<'run.queued'>): ChatState {
     ...(event.model === undefined ? {} : { model: event.model }),
   };
   const queued = { ...putRun(state, run), tip: runId };
-  const prompt = state.messages.findLast((message) => message.messageId === messageId);
+  const prompt = state.messages.findLast((message) => message.messageId === messageId && isPrompt(message));
   const goesStraightOn = prompt !== undefined && prompt.runId === undefined && !hasRival(state, prompt);
   return goesStraightOn ? replaceMessage(queued, prompt, { ...prompt, runId }) : showBranch(queued, runId);
 }
@@ -211,8 +211,9 @@ function findAnswer(state: ChatState, runId: string): Message | undefined {
   return findMessage(state, (message) => message.runId === runId && isAnswer(message));
 }
 
+/** A given message may have the id of a prompt, and is none. */
 function findPrompt(state: ChatState, messageId: string): Message | undefined {
-  return findMessage(state, (message) => message.messageId === messageId && !isAnswer(message));
+  return findMessage(state, (message) => message.messageId === messageId && isPrompt(message));
 }
 
 function findMessage(state: ChatState, isWanted: (message: Message) => boolean): Message | undefined {

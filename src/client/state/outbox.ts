@@ -72,7 +72,8 @@ export class Outbox {
   /** Removes the messages that the log has now, on any branch. */
   settle({ messages, hidden }: ChatState): void {
     if (this.#messages.size === 0) return;
-    for (const message of [...messages, ...hidden]) this.#messages.delete(message.messageId);
+    for (const { messageId, isGiven } of [...messages, ...hidden])
+      if (isGiven !== true) this.#messages.delete(messageId);
   }
 
   /** Removes an `unsent` message from the snapshot. */

@@ -1,14 +1,19 @@
 // After a reset the client reads the chat again from its beginning, mostly with the same result. This file returns the
 // old objects for equal values, so that a view that compares by identity redraws only the differences. Pure; the only
 // deep comparison in the SDK, once per reset.
-import type { ChatState } from './chat-state.ts';
+import type { ChatState, Message } from './chat-state.ts';
 
 export function reuseState(old: ChatState, fresh: ChatState): ChatState {
   return {
     ...fresh,
-    messages: reuseList(old.messages, fresh.messages, (message) => message.messageId + message.role),
+    messages: reuseList(old.messages, fresh.messages, keyOfMessage),
     runs: reuseList(old.runs, fresh.runs, (run) => run.runId),
   };
+}
+
+/** An answer may have the id of its prompt, and a given message that of a prompt. */
+function keyOfMessage({ messageId, role, isGiven }: Message): string {
+  return `${messageId} ${role} ${isGiven === true}`;
 }
 
 function reuseList<T>(old: readonly T[], fresh: readonly T[], keyOf: (item: T) => string): readonly T[] {
