@@ -75,7 +75,8 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'wires/langgraph': 'broker session/events stream/**',
   'wires/ai-sdk': 'session/events stream/**',
   'wires/mcp': 'session/events wires/run-name.ts',
-  'wires/openai': 'session/agent-limits.ts stream/**',
+  'wires/openai': 'session/agent-limits.ts session/events stream/**',
+  'wires/openai/agents': 'broker session/events stream/** wires/openai',
   'wires/openai/completions': 'stream/** wires/openai',
   'wires/openai/responses': 'session/events stream/** wires/openai',
 
@@ -102,6 +103,10 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
     '@core stream/** wires/ai-sdk @gateway-base @gateway-edge gateway gateway/ws gateway/routes gateway/mounts',
   'gateway/mounts/openai':
     '@core stream/** wires wires/openai/** @gateway-base @gateway-edge gateway gateway/routes gateway/mounts',
+  'gateway/mounts/openai/agents':
+    '@core stream/** wires wires/openai/** @gateway-base @gateway-edge gateway gateway/routes gateway/mounts gateway/mounts/openai',
+  'gateway/mounts/openai/openai-mount.ts':
+    '@gateway-edge gateway/mounts gateway/mounts/openai gateway/mounts/openai/agents',
   'gateway/mounts/a2a':
     '@core stream/** wires/a2a wires/run-name.ts @gateway-base @gateway-edge gateway gateway/gateway-parts.ts gateway/routes gateway/mounts',
   'gateway/mounts/ag-ui':

@@ -1,20 +1,21 @@
 // The commands of an owner on a session: create, describe, list, update, remove, and read its history and runs.
 // Commands that make or end runs are in runs.ts.
-import { TTL_MS_MAX, type Broker, type TopicInfo } from '../broker/broker.ts';
+import { TTL_MS_MAX, type Broker } from '../broker/broker.ts';
 import { BrokerError, isBrokerError } from '../broker/errors.ts';
 import { encodePosition, type Position } from '../broker/position.ts';
 import { isoTime, type Clock } from '../base/clock.ts';
 import type { Attachments } from './attachments/attachments.ts';
 import { readChatList, removedFromChatList } from './stores/chat-list.ts';
-import { pageOfChats, type PageEnd } from './stores/chat-pages.ts';
+import { pageByAge, pageOfChats, type ListedChat, type PageEnd } from './stores/chat-pages.ts';
 import { decodeEvent } from './events/chat-event.ts';
 import { chatLifetimes, type ChatLifetimeOf } from './chat-lifetime.ts';
 import type { CommandLog, LoadedState, Snapshot } from './commands/command-log.ts';
 import { newCommandState, type CommandState } from './commands/command-state.ts';
-import { foldDrafts, openInputs } from './commands/decisions.ts';
+import { foldDrafts } from './commands/decisions.ts';
 import { isDamage } from './commands/earlier-state.ts';
 import { isSessionError, SessionError } from './errors.ts';
 import { findBranch } from './history/find-branch-node.ts';
+import { readFirstRun, startOfOpenRuns, type RunSettings } from './history/whole-chat.ts';
 import { readHistory, type HistoryPage } from './history/history.ts';
 import { endSoon, findAsks, expireRequests, removeAsks } from './stores/leftovers.ts';
 import type { LogPrefix } from './history/major-records.ts';
@@ -22,6 +23,7 @@ import { readRuns, type RunPage } from './history/run-pages.ts';
 import { loadOwned, requireOwner, owns } from './require-owner.ts';
 import { idOf, type Principal, type SessionRef } from './session-ref.ts';
 import { pickDetails, type SessionDetails, type SessionSummary } from './session-summary.ts';
+import { activeRun, damagedSummary, lifetimeOf } from './summary-parts.ts';
 import { removedFromOpenRuns } from './stores/open-runs.ts';
 import { RemovedNames } from './stores/removed-names.ts';
 import { chatTopic, cursorsTopic, watchTopic } from './topic-names.ts';
@@ -228,13 +230,31 @@ export class Sessions {
   /** A page of the user's chats. `after`: the `next` of the page before, undefined for the first page. A chat that
    *  exists all the time is on exactly one page, also when chats change between the pages. */
   async list(principal: Principal, limit: number, after: PageEnd | undefined): Promise<SessionList> {
-    const { alive: known, isDamaged } = await readChatList(this.#broker, principal, this.#clock.now());
-    const listed = known.flatMap(({ ref, isUnlisted, ...chat }) =>
-      isUnlisted === true ? [] : [{ ...chat, ref, sessionId: idOf(ref) }],
-    );
+    const { listed, isDamaged } = await this.#readList(principal);
     const { chats, next } = pageOfChats(listed, limit, after);
     const summaries = await Promise.all(chats.map(async ({ ref }) => this.#summarizeIfListed(principal, ref)));
     return { sessions: summaries.filter((one) => one !== undefined), next, isDamaged };
+  }
+
+  /** A page of the user's chats by age. `after`: the last chat of the page before. */
+  async listByAge(
+    principal: Principal,
+    page: { readonly limit: number; readonly after: string | undefined; readonly order: 'asc' | 'desc' },
+  ): Promise<{ readonly sessions: readonly SessionSummary[]; readonly hasMore: boolean }> {
+    const { listed } = await this.#readList(principal);
+    const { chats, hasMore } = pageByAge(listed, page);
+    const summaries = await Promise.all(chats.map(async ({ ref }) => this.#summarizeIfListed(principal, ref)));
+    return { sessions: summaries.filter((one) => one !== undefined), hasMore };
+  }
+
+  async #readList(
+    principal: Principal,
+  ): Promise<{ readonly listed: readonly (ListedChat & { readonly ref: SessionRef })[]; readonly isDamaged: boolean }> {
+    const { alive, isDamaged } = await readChatList(this.#broker, principal, this.#clock.now());
+    const listed = alive.flatMap(({ ref, isUnlisted, ...chat }) =>
+      isUnlisted === true ? [] : [{ ...chat, ref, sessionId: idOf(ref) }],
+    );
+    return { listed, isDamaged };
   }
 
   /** `before`: the `before` of an earlier page, undefined for the newest page. `branch`: the last run of the branch,
@@ -282,6 +302,19 @@ export class Sessions {
       ...(await readRuns(this.#broker, log, offsetIn(log, before) ?? log.next, limit)),
       epoch: log.epoch,
     };
+  }
+
+  /** The agent, the model and the options of the first prompt; undefined in a chat without one.
+   *  @throws SessionError not-found */
+  async firstRun(principal: Principal, ref: SessionRef): Promise<RunSettings | undefined> {
+    return readFirstRun(this.#broker, (await this.#prefixOf(principal, ref)).log);
+  }
+
+  /** The first offset of the runs that had not ended before a position: a reader of that position folds them from
+   *  there. @throws SessionError not-found; BrokerError epoch-changed */
+  async startOfOpenRuns(principal: Principal, ref: SessionRef, at: Position): Promise<number> {
+    const { log } = await this.#prefixOf(principal, ref);
+    return startOfOpenRuns(this.#broker, log.topic, at);
   }
 
   /** The chat up to the moment at which its state was read. Later records belong to the stream that the reader opens
@@ -338,46 +371,7 @@ export class Sessions {
   }
 }
 
-/** A hard maximum brings the expiry nearer to the last activity than the TTL, but never before the creation. */
-function lifetimeOf(
-  { expiresAt = 0, ttlMs = 0, endsAt }: TopicInfo,
-  createdAt: string,
-): Pick<SessionSummary, 'lastActiveAt' | 'expiresAt'> {
-  const lastActiveAt = new Date(Math.max(expiresAt - ttlMs, Date.parse(createdAt))).toISOString();
-  return ttlMs === ENDLESS_TTL_MS && endsAt === undefined
-    ? { lastActiveAt }
-    : { lastActiveAt, expiresAt: new Date(expiresAt).toISOString() };
-}
-
-function damagedSummary(ref: SessionRef, info: TopicInfo, { isUnlisted }: CommandState): SessionSummary {
-  const { epoch, next, earliest } = info;
-  const lifetime = lifetimeOf(info, new Date(0).toISOString());
-  return {
-    sessionId: idOf(ref),
-    createdAt: lifetime.lastActiveAt,
-    ...lifetime,
-    position: encodePosition({ epoch, offset: Math.max(0, next - 1) }),
-    earliest: encodePosition({ epoch, offset: earliest }),
-    ...(isUnlisted === true ? { isListed: false } : {}),
-    queued: 0,
-    messages: 0,
-    damaged: true,
-  };
-}
-
 /** Undefined if the position is of another epoch of this chat: the pages then start again with the newest. */
 function offsetIn({ epoch, next }: LogPrefix, before: Position | undefined): number | undefined {
   return before?.epoch === epoch && before.offset < next ? before.offset : undefined;
-}
-
-function activeRun(state: CommandState, epoch: string): SessionSummary['activeRun'] {
-  const [head] = state.runs;
-  if (head === undefined) return undefined;
-  const inputs = head.state === 'waiting' ? { inputs: openInputs(head).map(({ inputId }) => inputId) } : {};
-  return {
-    runId: head.runId,
-    position: encodePosition({ epoch, offset: head.queuedAt }),
-    state: head.state,
-    ...inputs,
-  };
 }

@@ -32,6 +32,7 @@ export const WIRES = [
   'durable-streams',
   'langgraph',
   'mcp',
+  'openai-agents',
   'openai-chat',
   'openai-responses',
   'sse',

@@ -5,6 +5,8 @@ import { Client as LangGraphClient } from '@langchain/langgraph-sdk';
 import { Client as McpClient, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { DefaultChatTransport, type UIMessage, type UIMessageChunk } from 'ai';
 import OpenAI from 'openai';
+import OpenAI7 from 'openai-7';
+import { Reader, textOf as textOfTurn } from './openai/agents/agents-client.ts';
 import { onTestFinished } from 'vitest';
 import { startA2a, follow as followTask, Held, message as a2aMessage } from './a2a/a2a-rig.ts';
 import { textOf as textOfAgent } from './ag-ui/ag-ui-rig.ts';
@@ -186,6 +188,27 @@ const responses: WireOfMatrix = {
   stop: (gateway, session, runId) => openaiOf(gateway).responses.cancel(`resp_${runId}.${session}`),
 };
 
+const agentsOf = ({ h, url }: Gateway): OpenAI7['beta']['agents']['sessions'] =>
+  new OpenAI7({ baseURL: `${url}/openai/v1`, apiKey: h.token('ann'), maxRetries: 0 }).beta.agents.sessions;
+
+/** A session is made with an id of its own, so it cannot begin a chat that the test names. */
+const agents: WireOfMatrix = {
+  name: 'Agents sessions',
+  async watch(gateway, session) {
+    const reader = await Reader.open(agentsOf(gateway), session);
+    return { text: () => textOfTurn(reader.seen), ended: reader.until('idle'), close: () => reader.leave() };
+  },
+  async read(gateway, session, runId) {
+    const items = await agentsOf(gateway).turns.items.list(runId, { session_id: session, order: 'asc' });
+    return items.data
+      .flatMap((item) => (item.type === 'message' && item.role === 'assistant' ? item.content : []))
+      .map((part) => ('text' in part ? part.text : ''))
+      .join('');
+  },
+  stop: (gateway, session) =>
+    agentsOf(gateway).events.create(session, { events: [{ type: 'agent.session.input.cancel' }] }),
+};
+
 const a2a: WireOfMatrix = {
   name: 'A2A',
   async start({ a2a: rig }, session) {
@@ -330,6 +353,7 @@ export const MATRIX: readonly WireOfMatrix[] = [
   aiSdk,
   chatCompletions,
   responses,
+  agents,
   a2a,
   agUi,
   langGraph,

@@ -86,12 +86,18 @@ describe('clients that need Node 22 or later', () => {
     },
   );
 
-  it('openai 7 streams a completion, and reads it later', { timeout: timeLimit(60_000) }, async ({ skip }) => {
-    if (missing !== undefined) skip(missing);
-    const { env, answers } = await start('openai');
-    expect(await play('openai.mjs', env, answers.continue)).toEqual([
-      { what: 'completion', text: 'Hello you.', reason: 'stop' },
-      { what: 'later', text: 'Hello you.', isSame: true },
-    ]);
-  });
+  it(
+    'openai 7 streams a completion, reads it later, and makes a session',
+    { timeout: timeLimit(60_000) },
+    async ({ skip }) => {
+      if (missing !== undefined) skip(missing);
+      const { env, answers } = await start('openai');
+      expect(await play('openai.mjs', env, answers.continue)).toEqual([
+        { what: 'completion', text: 'Hello you.', reason: 'stop' },
+        { what: 'later', text: 'Hello you.', isSame: true },
+        { what: 'session', status: 'in_progress', environment: 'none' },
+        { what: 'turn', status: 'cancelled' },
+      ]);
+    },
+  );
 });

@@ -46,6 +46,21 @@ export function pageOfChats<C extends ListedChat>(
   return { chats: page, next: found.length > limit && end !== undefined ? { shown, last: end } : undefined };
 }
 
+/** A page by age alone. `after`: the last chat of the page before; undefined for the first page, or where there is no
+ *  such chat any more. */
+export function pageByAge<C extends ListedChat>(
+  chats: readonly C[],
+  {
+    limit,
+    after,
+    order,
+  }: { readonly limit: number; readonly after: string | undefined; readonly order: 'asc' | 'desc' },
+): { readonly chats: readonly C[]; readonly hasMore: boolean } {
+  const sorted = chats.toSorted(order === 'desc' ? newestFirst : (a, b) => newestFirst(b, a));
+  const from = after === undefined ? 0 : sorted.findIndex(({ sessionId }) => sessionId === after) + 1;
+  return { chats: sorted.slice(from, from + limit), hasMore: sorted.length > from + limit };
+}
+
 /** For a URL: the marks, the time in base 36, the id. */
 export function encodePageEnd({ shown, last }: PageEnd): string {
   return [[...shown].join(''), last?.createdAt.toString(36) ?? '', last?.sessionId ?? ''].join('.');

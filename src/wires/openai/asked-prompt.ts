@@ -26,11 +26,18 @@ export interface AskedMessage {
   toolCallId?: string;
 }
 
+/** What a call gave: a result, or the text of an error. */
+export interface AskedResult {
+  toolCallId: string;
+  result?: unknown;
+  error?: string;
+}
+
 export interface AskedConversation {
   /** Before the prompt. */
   readonly history: AskedMessage[];
   /** The content of the prompt, or what calls of the answer before gave. */
-  readonly prompt: { content: PromptContent } | { toolResults: { toolCallId: string; result: string }[] };
+  readonly prompt: { content: PromptContent } | { toolResults: AskedResult[] };
 }
 
 interface AskedTool {
@@ -73,22 +80,23 @@ function trailingResults(messages: readonly AskedMessage[]): readonly AskedMessa
   return messages.slice(before + 1);
 }
 
-export function textOf(content: PromptContent): string {
+export function textOf(content: string | readonly Fields[]): string {
   if (typeof content === 'string') return content;
   return content.map((part) => (typeof part['text'] === 'string' ? part['text'] : '')).join('');
 }
 
 /** The tools of a request: functions only, because hosted tools would have to be executed here. `functionOf`: the
- *  description of the function in a tool, and its place. @throws RefusedParameter */
+ *  description of the function in a tool, and its place. `list`: the place of the tools. @throws RefusedParameter */
 export function readTools(
   body: Fields,
   functionOf: (tool: Fields, param: string) => readonly [description: Fields, param: string],
+  list = 'tools',
 ): Pick<AskedOptions, 'tools'> {
   const tools = given(body, 'tools');
   if (tools === undefined) return {};
-  if (!Array.isArray(tools)) throw invalid('tools', 'a list');
+  if (!Array.isArray(tools)) throw invalid(list, 'a list');
   const read = tools.map((tool: unknown, i): AskedTool => {
-    const param = `tools[${i}]`;
+    const param = `${list}[${i}]`;
     if (!isFields(tool)) throw invalid(param, 'an object');
     if (tool['type'] !== 'function') throw unsupported(`${param}.type`);
     const [described, place] = functionOf(tool, param);

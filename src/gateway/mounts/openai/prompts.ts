@@ -34,7 +34,9 @@ export interface AskedPrompt {
   /** The run that the prompt follows; undefined: the shown branch. */
   readonly after?: string | undefined;
   /** What the chat of its own is. */
-  readonly ownChat: Pick<PromptBody, 'ttlMs' | 'isListed'>;
+  readonly ownChat: Pick<PromptBody, 'ttlMs' | 'isListed' | 'metadata'>;
+  /** Tells the prompts of one request apart. */
+  readonly part?: number | undefined;
 }
 
 export interface ReadyPrompt {
@@ -58,7 +60,7 @@ export class Prompts {
     if (named === undefined) throw new GatewayError('unknown-model');
     if (asked.sessionId !== undefined && !isSessionId(asked.sessionId))
       throw refusal('x-session-id', 'the id of a session has 1 to 128 letters, digits, `_` and `-`');
-    const key = keyOf(request, identity);
+    const key = keyOf(request, identity, asked.part);
     const sessionId = asked.sessionId ?? freshId(identity, () => key ?? this.#deps.newId());
     const body: PromptBody = {
       ...asked.conversation.prompt,
@@ -95,9 +97,10 @@ export class Prompts {
 }
 
 /** The same key of the same user is the same prompt, in the same chat. */
-function keyOf(request: FastifyRequest, { principal }: Identity): string | undefined {
+function keyOf(request: FastifyRequest, { principal }: Identity, part: number | undefined): string | undefined {
   const key = request.headers['idempotency-key'];
   if (typeof key !== 'string') return undefined;
-  const digest = createHash('sha256').update(JSON.stringify([principal.tenant, principal.user, key]));
+  const named = [principal.tenant, principal.user, key, ...(part === undefined ? [] : [part])];
+  const digest = createHash('sha256').update(JSON.stringify(named));
   return `key-${digest.digest('base64url')}`;
 }

@@ -16,7 +16,13 @@ export function sendError(reply: FastifyReply, given: GivenError): FastifyReply 
 }
 
 export function sendMappedError({ status, error }: MappedError, _request: unknown, reply: FastifyReply): FastifyReply {
-  return sendError(reply, { status, ...error, param: paramOf(error.details) });
+  return sendError(reply, { status, ...error, code: codeOf(error), param: paramOf(error.details) });
+}
+
+/** The code that the client of an API expects where it is not the usual one. */
+function codeOf({ code, details }: MappedError['error']): string {
+  const given: { readonly code?: unknown } = typeof details === 'object' && details !== null ? details : {};
+  return typeof given.code === 'string' ? given.code : code;
 }
 
 /** The parameter that a refusal names: of the request, or an option that the agent does not take. */

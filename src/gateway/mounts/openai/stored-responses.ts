@@ -1,10 +1,11 @@
 // What is read and removed of a response beside its answer: its input, and the chat that it made for itself.
 import type { Sessions } from '../../../session/sessions.ts';
 import type { RunInSession } from '../../../wires/openai/ids.ts';
-import { inputItems, itemList, type ItemList } from '../../../wires/openai/responses/input-items.ts';
+import { chatItems } from '../../../wires/openai/responses/input-items.ts';
 import { requireWrite, type Identity } from '../../auth/identity.ts';
 import type { PageReads } from '../../http/page-reads.ts';
 import type { SessionIds } from '../../http/session-ids.ts';
+import { listBody, type ListBody } from './list-pages.ts';
 
 export interface StoredResponsesDeps {
   readonly reads: PageReads;
@@ -20,13 +21,14 @@ export class StoredResponses {
   }
 
   /** @throws SessionError not-found, run-not-found */
-  async inputItems(identity: Identity, { runId, sessionId }: RunInSession): Promise<ItemList> {
+  async inputItems(identity: Identity, { runId, sessionId }: RunInSession): Promise<ListBody<{ readonly id: string }>> {
     const { reads, sessionIds, sessions } = this.#deps;
     const { principal } = identity;
     const ref = await sessionIds.find(identity, sessionId);
     // The prompt, and the answer so far.
     const { messages } = await reads.inTurn(principal, () => sessions.history(principal, ref, 2, undefined, runId));
-    return itemList(messages.filter(({ role }) => role !== 'assistant').flatMap(inputItems));
+    const items = messages.filter(({ role }) => role !== 'assistant').flatMap((message) => chatItems(message, ''));
+    return listBody({ data: items, hasMore: false });
   }
 
   /** Removes the chat of a response that made it for itself and is alone in it. In another chat the log keeps every

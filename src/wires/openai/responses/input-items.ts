@@ -1,5 +1,7 @@
-// The prompt of a run as the input items of its response.
+// The messages of a chat's history as the items of Responses and conversations.
 import type { MessageContent, ToolOutcome } from '../../../session/events/chat-event.ts';
+import { historyItems, type HistoryMessage } from '../history-items.ts';
+import { outputItem, type OutputItem } from './response-items.ts';
 
 export interface InputItem {
   readonly id: string;
@@ -8,38 +10,23 @@ export interface InputItem {
   readonly [field: string]: unknown;
 }
 
-/** A prompt of the log: a message, or what calls of the answer before gave. */
-export interface Prompt {
-  readonly messageId: string;
-  readonly role: string;
-  readonly content: MessageContent;
-  readonly toolResults?: readonly ToolOutcome[];
+/** `agent`: that executed the calls of an answer. */
+export function chatItems(message: HistoryMessage, agent: string): readonly (InputItem | OutputItem)[] {
+  return historyItems<InputItem | OutputItem>(message, {
+    prompt: (id, { role, content }) => promptItem(id, role, content),
+    result: (id, _message, outcome) => resultItem(id, outcome),
+    part: (id, _message, part, status) => outputItem(part, { id, status, agent }),
+  });
 }
 
-export interface ItemList {
-  readonly object: 'list';
-  readonly data: readonly InputItem[];
-  readonly first_id: string | null;
-  readonly last_id: string | null;
-  readonly has_more: false;
-}
-
-export function inputItems({ messageId, role, content, toolResults = [] }: Prompt): InputItem[] {
-  const results = toolResults.map((outcome, i) => resultItem(`fco_${messageId}_${i}`, outcome));
-  if (role === 'tool') return results;
+function promptItem(id: string, role: string, content: MessageContent): InputItem {
   const parts = typeof content === 'string' ? [{ type: 'text', text: content }] : content;
-  const message = { id: `msg_${messageId}`, role, status: 'completed', content: parts.map(inputPart) } as const;
-  return [...results, { ...message, type: 'message' }];
+  return { id, type: 'message', role, status: 'completed', content: parts.map(inputPart) };
 }
 
 function resultItem(id: string, { toolCallId, result, error }: ToolOutcome): InputItem {
   const output = error ?? (typeof result === 'string' ? result : JSON.stringify(result ?? null));
   return { id, type: 'function_call_output', status: 'completed', call_id: toolCallId, output };
-}
-
-/** A whole list: it has no further page. */
-export function itemList(data: readonly InputItem[]): ItemList {
-  return { object: 'list', data, first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null, has_more: false };
 }
 
 /** In the words of Responses. A part of another kind stays as the log has it. */

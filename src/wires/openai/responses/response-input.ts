@@ -1,6 +1,7 @@
 // Reads the input of a Response: a text, or a list of items.
 import { textOf, type AskedMessage } from '../asked-prompt.ts';
-import { readContent, type ContentPart } from '../prompt-content.ts';
+import { readInputPart } from '../input-parts.ts';
+import { readContent } from '../prompt-content.ts';
 import {
   given,
   invalid,
@@ -35,9 +36,9 @@ function addItem(messages: AskedMessage[], item: unknown, param: string): void {
 
 function readMessage(item: Fields, param: string): AskedMessage {
   const { role, content } = item;
-  if (role === 'user') return { role, content: readContent(content, `${param}.content`, readPart) };
+  if (role === 'user') return { role, content: readContent(content, `${param}.content`, readInputPart) };
   if (role !== 'assistant' && role !== 'system' && role !== 'developer') throw unsupported(`${param}.role`);
-  const text = textOf(readContent(content, `${param}.content`, readPart));
+  const text = textOf(readContent(content, `${param}.content`, readInputPart));
   return { role: role === 'developer' ? 'system' : role, content: text };
 }
 
@@ -58,36 +59,6 @@ function readResult(item: Fields, param: string): AskedMessage {
   return {
     role: 'tool',
     toolCallId: requiredText(item, 'call_id', `${param}.call_id`),
-    content: output === '' ? '' : textOf(readContent(output, `${param}.output`, readPart)),
+    content: output === '' ? '' : textOf(readContent(output, `${param}.output`, readInputPart)),
   };
-}
-
-/** As the part of a Chat Completions message, which is what models receive. */
-function readPart(part: unknown, param: string): ContentPart {
-  if (!isFields(part)) throw invalid(param, 'an object');
-  if (given(part, 'file_id') !== undefined) throw unsupported(`${param}.file_id`);
-  switch (part['type']) {
-    case 'input_text':
-    case 'output_text':
-      return { type: 'text', text: requiredText(part, 'text', `${param}.text`) };
-    case 'input_image':
-      return { type: 'image_url', image_url: imageOf(part, param) };
-    case 'input_file':
-      return { type: 'file', file: fileOf(part, param) };
-    default:
-      throw unsupported(`${param}.type`);
-  }
-}
-
-function imageOf(part: Fields, param: string): Fields {
-  const url = requiredText(part, 'image_url', `${param}.image_url`);
-  const detail = optionalText(part, 'detail', `${param}.detail`);
-  return { url, ...(detail === undefined ? {} : { detail }) };
-}
-
-function fileOf(part: Fields, param: string): Fields {
-  if (given(part, 'file_url') !== undefined) throw unsupported(`${param}.file_url`);
-  const filename = optionalText(part, 'filename', `${param}.filename`);
-  const file_data = requiredText(part, 'file_data', `${param}.file_data`);
-  return { file_data, ...(filename === undefined ? {} : { filename }) };
 }
