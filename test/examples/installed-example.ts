@@ -15,12 +15,15 @@ export class InstalledExample {
     this.folder = folder;
   }
 
-  static async install(name: string): Promise<InstalledExample> {
+  /** `instead`: packages of other versions than those of the lockfile. */
+  static async install(name: string, instead: readonly string[] = []): Promise<InstalledExample> {
     // Packages are large, so they are not in memory.
     const folder = mkdtempSync(join(diskFolder(), `holdline-${name}-`));
     cpSync(join(EXAMPLES, name), folder, { recursive: true, filter: (path) => !path.includes('node_modules') });
     const example = new InstalledExample(folder);
-    await example.done('npm', ['ci', '--prefer-offline', '--no-audit', '--no-fund']);
+    const options = ['--prefer-offline', '--no-audit', '--no-fund'];
+    await example.done('npm', ['ci', ...options]);
+    if (instead.length > 0) await example.done('npm', ['install', '--no-save', ...options, ...instead]);
     return example;
   }
 

@@ -15,16 +15,15 @@ vi.setConfig({ testTimeout: timeLimit(180_000), hookTimeout: timeLimit(120_000) 
 
 const IMAGES = fileURLToPath(new URL('../../docs/images/', import.meta.url));
 
+/** The versions of the AI SDK: that of the lockfile, and the next one. */
+const VERSIONS = [
+  ['ai 6', []],
+  ['ai 7', ['ai@7.0.173', '@ai-sdk/react@4.0.177']],
+] as const;
+
 let browser: Browser;
-let example: InstalledExample;
-beforeAll(async () => {
-  browser = await openBrowser();
-  example = await InstalledExample.install('use-chat');
-});
-afterAll(async () => {
-  await browser.close();
-  await example.close();
-});
+beforeAll(async () => (browser = await openBrowser()));
+afterAll(() => browser.close());
 
 interface ExamplePage {
   readonly page: Page;
@@ -32,7 +31,7 @@ interface ExamplePage {
   readonly server: ServerProcess;
 }
 
-async function openExample(): Promise<ExamplePage> {
+async function openExample(example: InstalledExample): Promise<ExamplePage> {
   const server = await startedServer();
   const port = await freePort();
   const env = { VITE_HOLDLINE_TOKEN: server.token, HOLDLINE_URL: server.url };
@@ -74,13 +73,17 @@ async function screenshot(page: Page, name: string): Promise<void> {
   if (process.env['HOLDLINE_SCREENSHOTS'] === '1') await page.screenshot({ path: `${IMAGES}use-chat-${name}.png` });
 }
 
-describe('examples/use-chat', () => {
+describe.each(VERSIONS)('examples/use-chat with %s', (_version, instead) => {
+  let example: InstalledExample;
+  beforeAll(async () => (example = await InstalledExample.install('use-chat', instead)));
+  afterAll(() => example.close());
+
   it('compiles and builds', async () => {
     expect(await example.done('npm', ['run', 'build'])).toContain('built in');
   });
 
   it('resumes an answer after a reload and after a kill of its server, and stops one', async () => {
-    const { page, url, server } = await openExample();
+    const { page, url, server } = await openExample(example);
 
     await send(page, 'count 120 at 30/s');
     await untilShown(page, 30);
@@ -116,7 +119,7 @@ describe('examples/use-chat', () => {
   });
 
   it('says what is wrong when its token is refused', async () => {
-    const { page } = await openExample();
+    const { page } = await openExample(example);
     await page.route('**/api/**', (route) =>
       route.continue({ headers: { ...route.request().headers(), authorization: 'Bearer wrong' } }),
     );
