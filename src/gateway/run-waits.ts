@@ -1,10 +1,10 @@
-// Waits until a run has ended, for protocols whose requests are answered with the whole result. A wait is a reader of
-// the chat like a stream: it counts against the limits of connections, it watches the chat, and it ends early when the
-// node drains, when the token expires, and when the client is gone.
+// Waits until a run has ended, or asks a human, for protocols whose requests are answered with the whole result. A wait
+// is a reader of the chat like a stream: it counts against the limits of connections, it watches the chat, and it ends
+// early when the node drains, when the token expires, and when the client is gone.
 import type { FastifyRequest } from 'fastify';
 import type { Clock } from '../base/clock.ts';
 import { StopController } from '../base/stop-signal.ts';
-import { isTerminal, parseEvent } from '../session/events/chat-event.ts';
+import { parseEvent } from '../session/events/chat-event.ts';
 import type { EventSink } from '../stream/event-sink.ts';
 import type { WireEncoder, WireName } from '../stream/projection.ts';
 import type { WireEvent } from '../stream/wire-event.ts';
@@ -31,8 +31,10 @@ export interface RunWait {
   readonly sessionId: string;
   readonly runId: string;
   readonly timeoutMs: number;
-  /** Reads whether the run has ended. */
+  /** Reads whether the run has ended; with `endsAtWait` also whether it waits, or the leg of the request is over. */
   readonly hasEnded: () => Promise<boolean>;
+  /** The wait also ends where the run asks a human. Default: only at the end of the run. */
+  readonly endsAtWait?: boolean;
 }
 
 export class RunWaits {
@@ -71,7 +73,7 @@ export class RunWaits {
         await streams.run({
           start: { ...start, isResuming: false },
           wire: wait.wire,
-          encoder: new RunEndEncoder(wait.runId),
+          encoder: new RunEndEncoder(wait.runId, wait.endsAtWait === true),
           sink: waiting,
           signal: waiting.signal,
           onReset: 'close',
@@ -124,21 +126,23 @@ class Waiting implements EventSink, Connection {
   }
 }
 
-/** Is over at the terminal event of one run. */
+/** Is over at the terminal event of one run, or where it waits. */
 class RunEndEncoder implements WireEncoder {
   readonly key = undefined;
   over: WireEncoder['over'];
   readonly #runId: string;
+  readonly #endsAtWait: boolean;
 
-  constructor(runId: string) {
+  constructor(runId: string, endsAtWait: boolean) {
     this.#runId = runId;
+    this.#endsAtWait = endsAtWait;
   }
 
   encodeEvents(_epoch: string, events: readonly WireEvent[]): string {
     for (const { type, json } of events) {
-      if (!TERMINALS.has(type)) continue;
+      if (!TERMINALS.has(type) && !(this.#endsAtWait && type === 'run.waiting')) continue;
       const event = parseEvent(type, json);
-      if (isTerminal(event) && event.runId === this.#runId) this.over = 'end';
+      if ('runId' in event && event.runId === this.#runId) this.over = 'end';
     }
     return '';
   }

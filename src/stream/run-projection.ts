@@ -27,10 +27,24 @@ export interface RunFrames {
  *  since: for protocols whose frames have numbers or offsets. The changes up to `after` are folded without a frame. */
 export type Replay = 'fold' | 'events';
 
-/** Ends behind the frames of `ended`. Breaks where the wire cannot express a change, where records are lost, and where
- *  the chat or the connection ends before the run (`reset`, `reconnect`, `expired`). */
-export function projectRun(seed: Seed, frames: RunFrames, replay: Replay): Projection {
-  return new RunProjection(seed, frames, replay);
+/** Which part of a run one reader is sent, and where its stream ends. A stream always begins before the `run.queued` of
+ *  the run (`EventStreams.startAtRun`), whatever its extent, because the fold needs the earlier legs.
+ *  - `run`: all legs, to the end of the run. The stream stays open while the run waits.
+ *  - `wait`: all legs. The stream ends at the end of the run, or where the run waits when the reader comes or while it
+ *    reads. Only with the replay `fold`. A reader receives the `waiting` of earlier legs too: only of the one that ends
+ *    the stream, `view.waitsBehind(change.leg)` is true.
+ *  - a number: that leg only, from its `queued` or `resumed` to its `waiting`, or to the end of the run. Answers are
+ *    not in it; `view.inputs` has them. The stream waits for a leg that has not begun yet; if the run ends before it
+ *    begins, `ended` is the only change.
+ *  Frames with an `open` of their own use `view.legChanges(leg)` there. A response that does not stream reads the same
+ *  from `readRun` (gateway/run-reads.ts) with `legChanges`, `legStart` and `isLegOver`, and waits for a leg with
+ *  `RunWaits.wait({ endsAtWait: true, … })`. */
+export type Extent = 'run' | 'wait' | number;
+
+/** Ends behind the frames of `ended`, or where its extent does. Breaks where the wire cannot express a change, where
+ *  records are lost, and where the chat or the connection ends before (`reset`, `reconnect`, `expired`). */
+export function projectRun(seed: Seed, frames: RunFrames, replay: Replay, extent: Extent = 'run'): Projection {
+  return new RunProjection(seed, frames, replay, extent);
 }
 
 class RunProjection implements Projection {
@@ -41,9 +55,14 @@ class RunProjection implements Projection {
   /** With `events`: frames of the catch-up. */
   #unsent = '';
   #isBroken = false;
+  readonly #extent: Extent;
+  /** The changes so far have not come to the extent, are inside of it, or have passed it. */
+  #reached: 'before' | 'inside' | 'behind';
   over: Projection['over'];
 
-  constructor({ runId, after = -1 }: Seed, frames: RunFrames, replay: Replay) {
+  constructor({ runId, after = -1 }: Seed, frames: RunFrames, replay: Replay, extent: Extent) {
+    this.#extent = extent;
+    this.#reached = typeof extent === 'number' && extent > 0 ? 'before' : 'inside';
     this.#view = new RunView(runId);
     this.#frames = frames;
     this.#replay = replay;
@@ -52,7 +71,8 @@ class RunProjection implements Projection {
   }
 
   get isComplete(): boolean {
-    return this.#isBroken || this.#view.hasEnded;
+    const extent = this.#extent;
+    return this.#isBroken || (typeof extent === 'number' ? this.#view.isLegOver(extent) : this.#view.hasEnded);
   }
 
   fold(events: readonly ParsedEvent[]): void {
@@ -81,16 +101,52 @@ class RunProjection implements Projection {
   }
 
   #openFold(): string {
-    if (this.#frames.open === undefined) return this.#tell(this.#view.changes(), this.#view.offset);
-    const text = this.#frames.open(this.#view);
+    const view = this.#view;
+    if (this.#frames.open === undefined) {
+      const { offset } = view;
+      if (typeof this.#extent === 'number') return this.#tell(this.#within(view.legChanges(this.#extent)), offset);
+      const text = this.#tell(view.changes(), offset);
+      this.#passWait();
+      return text;
+    }
+    const text = this.#frames.open(view);
     if (text === undefined) this.#isBroken = true;
+    this.#passOpened();
     return text ?? '';
+  }
+
+  /** Those of the changes that are in the extent. Notes where the reader is then. */
+  #within(changes: readonly Change[]): readonly Change[] {
+    if (this.#extent === 'run') return changes;
+    const within: Change[] = [];
+    for (const change of changes) {
+      if (change.type === 'resumed' && change.leg === this.#extent) this.#reached = 'inside';
+      if (this.#reached === 'inside' || (this.#reached === 'before' && change.type === 'ended')) within.push(change);
+      if (change.type === 'ended' || (this.#reached === 'inside' && this.#endsAt(change))) this.#reached = 'behind';
+    }
+    return within;
+  }
+
+  #endsAt(change: Change): boolean {
+    return change.type === 'waiting' && (this.#extent === 'wait' || this.#extent === change.leg);
+  }
+
+  /** The reader has everything that the fold holds. */
+  #passWait(): void {
+    if (this.#extent === 'wait' && this.#view.state === 'waiting') this.#reached = 'behind';
+  }
+
+  #passOpened(): void {
+    this.#passWait();
+    if (typeof this.#extent !== 'number') return;
+    if (this.#view.isLegOver(this.#extent)) this.#reached = 'behind';
+    else if (this.#view.leg === this.#extent) this.#reached = 'inside';
   }
 
   #tellAll(events: readonly ParsedEvent[]): string {
     let text = '';
     for (const { event, offset } of events) {
-      const changes = this.#view.apply(event, offset);
+      const changes = this.#within(this.#view.apply(event, offset));
       if (offset > this.#after || this.#replay === 'fold') text += this.#tell(changes, offset);
     }
     return text;
@@ -110,7 +166,7 @@ class RunProjection implements Projection {
   #finish(text: string): string {
     this.#unsent = '';
     if (this.#isBroken) this.over ??= 'break';
-    else if (this.#view.hasEnded || this.#frames.isOver === true) this.over ??= 'end';
+    else if (this.#view.hasEnded || this.#reached === 'behind' || this.#frames.isOver === true) this.over ??= 'end';
     return text;
   }
 }

@@ -2,11 +2,13 @@
 // else, and a reader that joins the changes of a fold.
 import fc from 'fast-check';
 import type { ChatEvent, PartKind } from '../../src/session/events/chat-event.ts';
+import type { InputRequested } from '../../src/session/events/wait-events.ts';
 import type { ParsedEvent } from '../../src/stream/projection.ts';
 import type { Change } from '../../src/stream/run/run-change.ts';
 import type { RunView } from '../../src/stream/run/run-view.ts';
 
 export const RUN = { runId: 'r', messageId: 'answer' };
+const WAIT_TIMES = { createdAt: '2026-01-01T00:00:02.000Z', expiresAt: '2026-01-08T00:00:02.000Z' };
 
 export type Step =
   | { readonly do: 'text' | 'reasoning'; readonly text: string }
@@ -15,6 +17,10 @@ export type Step =
   | { readonly do: 'arguments' | 'result'; readonly which: number; readonly text: string }
   /** Keeps `keep` of 100 of all text, and says `again` of 100 of what it drops once more, in pieces of `size`. Results
    *  come again only where `again` is even. */
+  /** Asks for `inputs` inputs, settles each of them, and is resumed. Inputs at the beginning are the results of calls
+   *  without a result, if `asksTools`; the others are approvals and questions. Every second one is closed without an
+   *  answer, if `expires`. */
+  | { readonly do: 'wait'; readonly inputs: number; readonly asksTools: boolean; readonly expires: boolean }
   | { readonly do: 'restart'; readonly keep: number; readonly again: number; readonly size: number };
 
 const word = fc.stringMatching(/^[ab🌍 ]{1,5}$/u);
@@ -44,6 +50,19 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 export const steps = fc.array(step, { minLength: 1, maxLength: 14 });
 
+const wait: fc.Arbitrary<Step> = fc.record({
+  do: fc.constant('wait' as const),
+  inputs: fc.integer({ min: 1, max: 3 }),
+  asksTools: fc.boolean(),
+  expires: fc.boolean(),
+});
+
+/** With waits. */
+export const legSteps = fc.array(fc.oneof({ weight: 12, arbitrary: step }, { weight: 3, arbitrary: wait }), {
+  minLength: 1,
+  maxLength: 18,
+});
+
 export interface ToldPart {
   readonly kind: PartKind;
   readonly toolCallId?: string | undefined;
@@ -58,7 +77,13 @@ interface SaidPart extends ToldPart {
 export class RunStory {
   readonly events: ParsedEvent[] = [];
   parts: SaidPart[] = [];
+  /** The first part of each leg. */
+  readonly legStarts: number[] = [0];
+  /** By the id of the input: whether it was answered or closed. */
+  readonly settled: Record<string, 'answered' | 'closed'> = {};
+  readonly #asked = new Map<string, InputRequested>();
   #calls = 0;
+  #inputs = 0;
 
   constructor() {
     this.#add({
@@ -90,8 +115,15 @@ export class RunStory {
       case 'restart':
         this.restart(one);
         return;
+      case 'wait':
+        for (const inputId of this.ask(one)) this.settle(inputId, one.expires && this.#inputs % 2 === 0);
+        this.resume();
+        return;
       default: {
-        const open = this.parts.filter(({ kind, result }) => kind === 'tool-call' && result === undefined);
+        // An approved call is executed in a later leg, so its result may come there; its arguments do not.
+        const from = one.do === 'result' ? 0 : this.#legStart;
+        const calls = this.parts.slice(from).filter(({ kind }) => kind === 'tool-call');
+        const open = calls.filter(({ result }) => result === undefined);
         const part = open[one.which % Math.max(1, open.length)];
         if (part === undefined) return;
         if (one.do === 'arguments') this.#delta(this.parts.indexOf(part), one.text);
@@ -101,7 +133,7 @@ export class RunStory {
   }
 
   say(kind: 'text' | 'reasoning', text: string): void {
-    if (this.parts.at(-1)?.kind !== kind) {
+    if (this.parts.at(-1)?.kind !== kind || this.parts.length === this.#legStart) {
       // The first text part has no `part.started`.
       if (this.parts.length > 0 || kind !== 'text')
         this.#add({ type: 'part.started', runId: RUN.runId, part: this.parts.length, kind });
@@ -121,10 +153,53 @@ export class RunStory {
     this.#add({ type: 'tool.result', runId: RUN.runId, toolCallId: part.toolCallId ?? '', result: { text } });
   }
 
+  ask({ inputs, asksTools }: Pick<Extract<Step, { do: 'wait' }>, 'inputs' | 'asksTools'>): string[] {
+    const calls = this.parts.filter(({ kind, result }) => kind === 'tool-call' && result === undefined);
+    const kinds = ['approval', 'question'] as const;
+    const asked = Array.from({ length: inputs }, (_, i): InputRequested => {
+      const toolCallId = asksTools ? calls[i]?.toolCallId : undefined;
+      const about =
+        toolCallId === undefined ? { kind: kinds[i % 2] ?? 'question' } : { kind: 'tool' as const, toolCallId };
+      const inputId = `i${(this.#inputs += 1)}`;
+      return { type: 'input.requested', runId: RUN.runId, inputId, ...about, ...WAIT_TIMES };
+    });
+    for (const event of asked) {
+      this.#add(event);
+      this.#asked.set(event.inputId, event);
+    }
+    const ids = asked.map(({ inputId }) => inputId);
+    this.#add({ type: 'run.waiting', runId: RUN.runId, inputs: ids, ...WAIT_TIMES });
+    return ids;
+  }
+
+  settle(inputId: string, isClosed = false): void {
+    const { createdAt } = WAIT_TIMES;
+    const { kind, toolCallId } = this.#asked.get(inputId) ?? {};
+    this.settled[inputId] = isClosed ? 'closed' : 'answered';
+    if (isClosed) {
+      this.#add({ type: 'input.closed', runId: RUN.runId, inputId, reason: 'expired', createdAt });
+      return;
+    }
+    const reply = kind === 'tool' ? { result: { text: inputId } } : { approved: true };
+    this.#add({ type: 'input.answered', runId: RUN.runId, inputId, by: 'alice', ...reply, createdAt });
+    const call = this.parts.find((one) => kind === 'tool' && one.toolCallId === toolCallId);
+    if (call !== undefined) call.result = inputId;
+  }
+
+  resume(): void {
+    const leg = this.legStarts.push(this.parts.length) - 1;
+    const { createdAt } = WAIT_TIMES;
+    this.#add({ type: 'run.resumed', ...RUN, leg, attempt: 2, createdAt });
+  }
+
+  get #legStart(): number {
+    return this.legStarts.at(-1) ?? 0;
+  }
+
   restart({ keep, again, size }: Extract<Step, { do: 'restart' }>): void {
-    const all = this.parts.reduce((sum, { text }) => sum + text.length, 0);
+    const all = this.parts.slice(this.#legStart).reduce((sum, { text }) => sum + text.length, 0);
     let left = Math.floor((all * keep) / 100);
-    let part = 0;
+    let part = this.#legStart;
     while (part < this.parts.length - 1 && left >= (this.parts[part]?.text.length ?? 0))
       left -= this.parts[part++]?.text.length ?? 0;
     const cut = this.parts[part];
@@ -202,7 +277,12 @@ function wholeCharacters(text: string, end: number): number {
 export class ChangeReader {
   parts: (ToldPart & { isDone: boolean })[] = [];
   readonly results = new Map<string, unknown>();
+  /** By the id of the input. */
+  readonly inputs: Record<string, 'open' | 'answered' | 'closed'> = {};
+  /** The first part of each leg. */
+  readonly legStarts: number[] = [0];
   rewinds = 0;
+  isWaiting = false;
   isEnded = false;
 
   take(changes: readonly Change[], view: RunView): void {
@@ -230,6 +310,27 @@ export class ChangeReader {
       case 'rewound':
         this.#rewind(change.part, change.at, change.dropped);
         return;
+      case 'asked':
+        if (this.isWaiting) throw new Error('asked behind the wait');
+        if (this.parts.some(({ isDone }) => !isDone)) throw new Error('a part is open behind what was asked');
+        this.inputs[change.input.request.inputId] ??= 'open';
+        return;
+      case 'answered': {
+        const { request, reply } = change.input;
+        if (this.inputs[request.inputId] !== 'open') throw new Error('answered what is not open');
+        this.inputs[request.inputId] = reply === undefined ? 'closed' : 'answered';
+        return;
+      }
+      case 'waiting':
+        if (this.parts.some(({ isDone }) => !isDone)) throw new Error('a part is open in a wait');
+        if (this.isWaiting || change.leg !== this.legStarts.length - 1) throw new Error('waits out of turn');
+        this.isWaiting = true;
+        return;
+      case 'resumed':
+        if (!this.isWaiting || change.leg !== this.legStarts.length) throw new Error('resumed out of turn');
+        this.isWaiting = false;
+        this.legStarts.push(this.parts.length);
+        return;
       case 'ended':
         if (this.parts.some(({ isDone }) => !isDone)) throw new Error('a part is open at the end');
         this.isEnded = true;
@@ -248,8 +349,13 @@ export class ChangeReader {
   #rewind(part: number, at: number, dropped: number): void {
     this.rewinds += 1;
     if (this.parts.length - 1 - part !== dropped) throw new Error('another number of parts is dropped');
-    for (const { toolCallId = '' } of this.parts.slice(Math.max(0, part))) this.results.delete(toolCallId);
+    // The part before the leg stays as it is.
+    const legStart = this.legStarts.at(-1) ?? 0;
+    if (part < legStart - 1) throw new Error('an earlier leg is taken back');
+    const firstDropped = Math.max(legStart, part);
+    for (const { toolCallId = '' } of this.parts.slice(firstDropped)) this.results.delete(toolCallId);
     this.parts.length = part + 1;
+    if (part < legStart) return;
     const last = this.parts[part];
     if (last === undefined) return;
     if (at > last.text.length) throw new Error('it ends behind its text');

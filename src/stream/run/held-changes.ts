@@ -16,16 +16,41 @@ export interface HeldRun {
   readonly resultAt: ReadonlyMap<string, ResultPlace>;
   readonly inputs: RunInputs;
   readonly isWaiting: boolean;
+  readonly isQueued: boolean;
+  readonly isStarted: boolean;
+  readonly hasEnded: boolean;
+}
+
+/** All changes, leg by leg. */
+export function tellRun(held: HeldRun): readonly Change[] {
+  const changes = tellStart(held);
+  for (let leg = 0; leg <= held.inputs.leg; leg += 1) tellLeg(held, leg, changes);
+  if (held.hasEnded) changes.push({ type: 'ended' });
+  return changes;
+}
+
+/** Those of one leg, up to its `waiting` or the end of the run. */
+export function tellOneLeg(held: HeldRun, leg: number): readonly Change[] {
+  const changes = leg === 0 ? tellStart(held) : [];
+  if (leg <= held.inputs.leg) tellLeg(held, leg, changes);
+  const wait = changes.findIndex(({ type }) => type === 'waiting');
+  if (wait >= 0) return changes.slice(0, wait + 1);
+  if (held.hasEnded) changes.push({ type: 'ended' });
+  return changes;
+}
+
+function tellStart({ isQueued, isStarted }: HeldRun): Change[] {
+  return [...(isQueued ? [{ type: 'queued' } as const] : []), ...(isStarted ? [{ type: 'started' } as const] : [])];
 }
 
 /** Adds the changes of one leg, and of the wait behind it. */
-export function tellLeg(held: HeldRun, leg: number, changes: Change[]): void {
+function tellLeg(held: HeldRun, leg: number, changes: Change[]): void {
   const { inputs, isWaiting, results } = held;
   if (leg > 0) changes.push({ type: 'resumed', leg });
   tellParts(held, legStart(held, leg), leg, changes, true);
   const asked = inputs.all.filter((input) => input.leg === leg);
   for (const input of asked) changes.push({ type: 'asked', input });
-  if (leg < inputs.leg || isWaiting || asked.some(isSettled)) changes.push({ type: 'waiting' });
+  if (leg < inputs.leg || isWaiting || asked.some(isSettled)) changes.push({ type: 'waiting', leg });
   for (const input of asked) if (isSettled(input)) tellAnswer(input, results, changes);
 }
 

@@ -43,9 +43,10 @@ export type Change =
    *  also where no text of it was dropped. The part before the leg (-1 before the first wait): no part of the leg
    *  remains, and that part stays as it is. What the log still has behind this place follows as new changes. */
   | { readonly type: 'rewound'; readonly part: number; readonly at: number; readonly dropped: number }
+  /** All parts of the leg are closed before. */
   | { readonly type: 'asked'; readonly input: ViewedInput }
-  /** The run waits for its open inputs. All its parts are closed before. */
-  | { readonly type: 'waiting' }
+  /** The run waits for its open inputs. `leg`: the leg that asked. */
+  | { readonly type: 'waiting'; readonly leg: number }
   /** The input has a reply, or it is closed without one. A reply of a tool is followed by a `result`. */
   | { readonly type: 'answered'; readonly input: ViewedInput }
   /** What follows belongs to this leg, and begins with a new part. */

@@ -4,25 +4,17 @@
 // Absorption: a worker that takes a run over drops text of the answer, and mostly says the same text again. Once
 // readers are shown what the fold holds, dropped text is kept to be compared. Text that is said again as it was shown
 // is no change. Only other text, or another part, takes text back (`rewound`).
-import type {
-  ChatEvent,
-  PartKind,
-  RunError,
-  RunTerminal,
-  RunUsage,
-  PartStarted,
-} from '../../session/events/chat-event.ts';
-import type { InputAnswered } from '../../session/events/wait-events.ts';
+import type { ChatEvent, PartKind, RunError, RunTerminal, RunUsage } from '../../session/events/chat-event.ts';
+import type { InputAnswered, InputRequested } from '../../session/events/wait-events.ts';
 import { TextBuffer } from '../../session/events/text-buffer.ts';
-import { tellLeg, tellParts, type HeldRun, type ResultPlace } from './held-changes.ts';
+import { tellOneLeg, tellParts, tellRun, type HeldRun, type ResultPlace } from './held-changes.ts';
 import { isSameOutcome, outcomeOf } from './run-change.ts';
 import type { CallOutcome, Change, LostRecords, ViewedPart } from './run-change.ts';
+import { differsAt, headOf, isSameHead, type PartHead } from './part-head.ts';
 import { answeredCall, RunInputs, type ViewedInput } from './run-inputs.ts';
 
 /** A run whose inputs are all answered is queued again. */
 export type RunState = 'queued' | 'running' | 'waiting' | 'completed' | 'failed' | 'cancelled';
-
-type PartHead = Pick<ViewedPart, 'kind' | 'toolCallId' | 'toolName' | 'executor'>;
 
 interface Part extends ViewedPart {
   isDone: boolean;
@@ -54,8 +46,10 @@ export class RunView {
   error: RunError | undefined;
   cancelledBy: string | undefined;
   cancelReason: string | undefined;
-  /** The answer has a gap. A restart from nothing ends this. */
+  /** The answer has a gap. A restart of the leg with the gap, from nothing, ends this. */
   isLost = false;
+  /** The leg in which records were lost first. */
+  #lostIn: number | undefined;
   readonly #parts: Part[] = [];
   readonly #results = new Map<string, CallOutcome>();
   /** By the id of the call. */
@@ -108,7 +102,7 @@ export class RunView {
   apply(event: ChatEvent | LostRecords, offset: number): readonly Change[] {
     if (event.type === 'lost') {
       if (this.hasEnded) return NO_CHANGES;
-      this.isLost = true;
+      this.#lose();
       return [{ type: 'lost' }];
     }
     if (!('runId' in event) || event.runId !== this.runId || this.hasEnded) return NO_CHANGES;
@@ -131,7 +125,7 @@ export class RunView {
         this.state = 'running';
         return this.#restart(event.part, event.at);
       case 'input.requested':
-        return [{ type: 'asked', input: this.#inputs.ask(event) }];
+        return this.#ask(event);
       case 'run.waiting':
         return this.#wait();
       case 'input.answered':
@@ -156,16 +150,31 @@ export class RunView {
       resultAt: this.#resultAt,
       inputs: this.#inputs,
       isWaiting: this.state === 'waiting',
+      isQueued: this.queuedAt !== undefined,
+      isStarted: this.startedAt !== undefined,
+      hasEnded: this.hasEnded,
     };
   }
 
   /** The changes that give a reader that holds nothing everything that the fold holds. */
   changes(): readonly Change[] {
-    const changes: Change[] = this.queuedAt === undefined ? [] : [{ type: 'queued' }];
-    if (this.startedAt !== undefined) changes.push({ type: 'started' });
-    for (let leg = 0; leg <= this.leg; leg += 1) tellLeg(this.#held, leg, changes);
-    if (this.hasEnded) changes.push({ type: 'ended' });
-    return changes;
+    return tellRun(this.#held);
+  }
+
+  /** The same of one leg, up to its wait. Leg 0 begins with `queued`, each other one with `resumed`. */
+  legChanges(leg: number): readonly Change[] {
+    return tellOneLeg(this.#held, leg);
+  }
+
+  /** Nothing is added to the leg any more: the run has ended, or has asked. */
+  isLegOver(leg: number): boolean {
+    const isQueuedAgain = this.state === 'queued' && this.startedAt !== undefined;
+    return this.hasEnded || this.leg > leg || (this.leg === leg && (this.state === 'waiting' || isQueuedAgain));
+  }
+
+  /** The run waits now, behind this leg. */
+  waitsBehind(leg: number): boolean {
+    return this.state === 'waiting' && this.leg === leg;
   }
 
   #start(event: Extract<ChatEvent, { type: 'run.started' }>): readonly Change[] {
@@ -218,7 +227,7 @@ export class RunView {
     const news = text.slice(same);
     if (news === '') return changes;
     if (part.kind !== 'tool-call' && index < this.#parts.length - 1) {
-      this.isLost = true;
+      this.#lose();
       return [...changes, { type: 'lost' }];
     }
     const isLonger = part.isDone || (part.kind !== 'tool-call' && this.#dropped.length > 0);
@@ -229,6 +238,11 @@ export class RunView {
     part.text.append(news);
     changes.push({ type: 'delta', part: index, text: news });
     return changes;
+  }
+
+  #lose(): void {
+    if (!this.isLost) this.#lostIn = this.leg;
+    this.isLost = true;
   }
 
   #settleCall(toolCallId: string, outcome: CallOutcome): readonly Change[] {
@@ -246,7 +260,7 @@ export class RunView {
   }
 
   #restart(index: number, at: number): readonly Change[] {
-    if (index === 0 && at === 0) this.isLost = false;
+    if (at === 0 && index === this.legStart(this.leg) && this.#lostIn === this.leg) this.isLost = false;
     // A part without text starts again with the next event, possibly with another kind.
     const kept = Math.min(this.#parts.length, at === 0 ? index : index + 1);
     const dropped = this.#parts.splice(kept);
@@ -303,12 +317,20 @@ export class RunView {
     return changes;
   }
 
-  /** A leg ends as a run does, but for its figures: what readers were shown and the log does not have is taken back. */
+  /** A leg ends as a run does, but for its figures: what readers were shown and the log does not have is taken back.
+   *  Its inputs are asked for in one append, behind all that it has. */
+  #ask(event: InputRequested): readonly Change[] {
+    const changes: Change[] = [];
+    this.#endParts(changes);
+    changes.push({ type: 'asked', input: this.#inputs.ask(event) });
+    return changes;
+  }
+
   #wait(): readonly Change[] {
     const changes: Change[] = [];
     this.#endParts(changes);
     this.state = 'waiting';
-    changes.push({ type: 'waiting' });
+    changes.push({ type: 'waiting', leg: this.leg });
     return changes;
   }
 
@@ -367,32 +389,4 @@ export class RunView {
   #rewound(dropped: number): Change {
     return { type: 'rewound', part: this.#parts.length - 1, at: this.#parts.at(-1)?.text.length ?? 0, dropped };
   }
-}
-
-function headOf({ kind, toolCallId, toolName, executor }: PartStarted): PartHead {
-  return {
-    kind,
-    ...(toolCallId === undefined ? {} : { toolCallId }),
-    ...(toolName === undefined ? {} : { toolName }),
-    ...(executor === undefined ? {} : { executor }),
-  };
-}
-
-function isSameHead(one: PartHead, other: PartHead): boolean {
-  return (
-    one.kind === other.kind &&
-    one.toolCallId === other.toolCallId &&
-    one.toolName === other.toolName &&
-    one.executor === other.executor
-  );
-}
-
-/** UTF-16 code units at the beginning of both texts that are the same. Never between the halves of a surrogate pair. */
-function differsAt(text: string, shown: string): number {
-  const end = Math.min(text.length, shown.length);
-  if (text.slice(0, end) === shown.slice(0, end)) return end;
-  let at = 0;
-  while (text.charCodeAt(at) === shown.charCodeAt(at)) at += 1;
-  const before = text.charCodeAt(at - 1);
-  return before >= 0xd800 && before <= 0xdbff ? at - 1 : at;
 }
