@@ -129,7 +129,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'worker/worker-credit.ts': 'base worker/credit-rule.ts',
   'worker/conversation': 'broker session/** worker/agent.ts worker/agent-error.ts worker/provider.ts',
   'worker/watch': '@core worker/persist.ts',
-  'worker/providers/demo': 'base worker/provider.ts',
+  'worker/providers/demo': 'base session/waits worker/provider.ts',
   'worker/providers/upstream': 'base worker/provider.ts',
   'worker/providers/openai': 'base worker/provider.ts worker/conversation worker/providers/upstream',
   'worker/run':

@@ -14,7 +14,7 @@ import type { Provider } from '../worker/provider.ts';
 import { createDemoProvider } from '../worker/providers/demo/demo-provider.ts';
 import { createOpenAiProvider } from '../worker/providers/openai/openai-provider.ts';
 import { FIRST_BYTE_TIMEOUT_MS, IDLE_TIMEOUT_MS } from '../worker/providers/upstream/upstream-limits.ts';
-import type { RunOutcome } from '../worker/run/run.ts';
+import type { RunOutcome } from '../worker/run/run-deps.ts';
 import { Worker } from '../worker/worker.ts';
 import { hintOf, type AgentConfig } from './config/agent-config.ts';
 import type { Config } from './config/config.ts';
@@ -97,6 +97,7 @@ function toAgent(config: AgentConfig, provider: Provider, runMsMax: number): Age
     allow,
     systemPrompt,
     takeover,
+    clientTools,
     attemptsMax,
     upstreamRetries,
     conversationChars,
@@ -115,6 +116,7 @@ function toAgent(config: AgentConfig, provider: Provider, runMsMax: number): Age
     ...(systemPrompt === undefined ? {} : { systemPrompt }),
     // Code has to declare that it continues a prefix. After a restart it finds its asks answered.
     takeover: takeover ?? (handler === undefined ? 'continue' : 'restart'),
+    ...(clientTools === undefined ? {} : { clientTools }),
     attemptsMax: attemptsMax ?? TAKEOVER_ATTEMPTS_MAX,
     ...(upstreamRetries === undefined ? {} : { upstreamRetries }),
     runMsMax: ownRunMsMax ?? runMsMax,

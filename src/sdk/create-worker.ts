@@ -20,9 +20,9 @@ import { checkThreads, toAgent, withThreads } from './handler-agent.ts';
 import type { AgentRun } from './handler-provider.ts';
 
 export { AgentError, type AgentErrorOptions } from '../worker/agent-error.ts';
-export type { ContentPart, ModelMessage, Usage } from '../worker/provider.ts';
+export type { ContentPart, EarlierLegs, HumanAnswer, ModelMessage, Usage } from '../worker/provider.ts';
 export type { AgentChat, AgentDefinition, AgentHandler } from './agent-handler.ts';
-export type { AgentWriter, ToolCall } from './agent-writer.ts';
+export type { AgentWriter, AskHumanOptions, HumanInput, ToolCall } from './agent-writer.ts';
 export type { Ask, AskOptions } from './ask.ts';
 export type { AgentRun } from './handler-provider.ts';
 

@@ -39,8 +39,8 @@ export function toAgent(name: string, given: InProcess, deps: HandlerDeps): Agen
     name,
     provider: createHandlerProvider(name, handler, deps),
     model,
-    // A handler receives no options, so it takes none.
-    allow: [],
+    // Code has to declare which options it follows.
+    allow: definition.allow ?? [],
     ...(systemPrompt === undefined ? {} : { systemPrompt }),
     takeover,
     attemptsMax: definition.attemptsMax ?? TAKEOVER_ATTEMPTS_MAX,

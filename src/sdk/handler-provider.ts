@@ -10,6 +10,7 @@ import type { AgentScope } from './agent-scope.ts';
 import { AgentWriter } from './agent-writer.ts';
 import { Asks, ASKS_MAX, type AskDeps } from './ask.ts';
 import type { Blocks } from './block-watch.ts';
+import { findAnswer } from './human-answers.ts';
 import { EventChannel } from './event-channel.ts';
 
 /** Each reader of an ask, and each retry on its log, listens to the run's signal. */
@@ -44,7 +45,7 @@ async function* play(
   const { run, signal } = request;
   setMaxListeners(LISTENERS_AN_ASK * ASKS_MAX, signal);
   const channel = new EventChannel(signal);
-  const writer = new AgentWriter(channel);
+  const writer = new AgentWriter(channel, request.earlier?.calls);
   const chat = toChat(request, new Asks(deps, run, signal));
   const fail = (error: unknown): void =>
     channel.fail(failureOf(error, () => deps.onDefect(error, { ...run, agent }), signal));
@@ -66,7 +67,7 @@ async function* play(
   }
   if (signal.aborted) return;
   if (writer.used !== undefined) yield { type: 'usage', usage: writer.used };
-  yield { type: 'finish', reason: 'stop' };
+  yield writer.wait === undefined ? { type: 'finish', reason: 'stop' } : { type: 'wait', ...writer.wait };
 }
 
 /** Never rejects. */
@@ -99,13 +100,17 @@ function failureOf(error: unknown, onDefect: () => void, signal: AbortSignal): u
   return new AgentError('agent-failed', 'the agent failed', { retryable: true, cause: error });
 }
 
-function toChat({ run, model, messages, prefix = '' }: ProviderRequest, asks: Asks): AgentChat {
+function toChat({ run, model, messages, options, earlier, prefix = '' }: ProviderRequest, asks: Asks): AgentChat {
   return {
     ...run,
     model,
     messages,
+    ...(options === undefined ? {} : { options }),
     prefix,
-    prompt: textOf(messages.at(-1)),
+    prompt: textOf(messages.at(-1 - (earlier?.messages.length ?? 0))),
+    leg: earlier?.leg ?? 0,
+    ...(earlier === undefined ? {} : { earlier }),
+    answer: (key) => findAnswer(run.runId, earlier, key),
     ask: (agent, prompt, options) => asks.ask(agent, prompt, options),
   };
 }

@@ -9,12 +9,17 @@ import type { Provider } from './provider.ts';
  *  the provider or the answer does not allow it). `restart`: answers from the beginning. `fail`: fails the run. */
 export type Takeover = 'continue' | 'restart' | 'fail';
 
+export type ClientTools = 'complete' | 'wait';
+
 export interface Agent extends AgentLimits {
   readonly name: string;
   readonly provider: Provider;
   readonly systemPrompt?: string;
   readonly takeover: Takeover;
-  /** Starts of one run, including the first. */
+  /** `wait`: a run whose model calls tools of the client waits for their results, and the model continues with them.
+   *  Default: the run completes with the calls, and the results come with the next prompt. */
+  readonly clientTools?: ClientTools;
+  /** Starts of one leg of a run, including the first. */
   readonly attemptsMax: number;
   /** UTF-16 code units of the conversation that the model receives, including the system prompt. */
   readonly conversationChars: number;
@@ -22,7 +27,8 @@ export interface Agent extends AgentLimits {
   readonly answerCharsMax?: number;
   /** ms after which a run that nobody watches is cancelled. Default: never. */
   readonly unwatchedMs?: number;
-  /** ms that one attempt at a run may take. Default: RUN_MS_MAX. */
+  /** ms that one attempt at a run may take. The time that a run waits for a human does not count: each leg has all of
+   *  it. Default: RUN_MS_MAX. */
   readonly runMsMax?: number;
   /** Further attempts at a run whose model server failed before anything came. Default: 0. */
   readonly upstreamRetries?: number;

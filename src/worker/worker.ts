@@ -13,15 +13,19 @@ import { CONSUMED_REQUEST_TTL_MS, expireAfter } from '../session/stores/leftover
 import { deliveriesMax, pauseBeforeDelivery } from '../session/commands/attempts.ts';
 import { decodeRunRequest, type RunRequest } from '../session/commands/run-request.ts';
 import type { GoneRun } from '../session/commands/command-log.ts';
+import type { RunInfo } from '../session/commands/command-state.ts';
 import type { Runs } from '../session/runs.ts';
 import { requestGroup, requestPattern } from '../session/topic-names.ts';
+import type { NewWait } from '../session/waits/new-wait.ts';
 import type { Agent } from './agent.ts';
 import { whileParentRuns } from './watch/parent-run-watch.ts';
 import { FailureLog } from './failure-log.ts';
 import { persist } from './persist.ts';
 import { PresenceWatch } from './watch/presence-watch.ts';
 import type { ProviderError } from './provider.ts';
-import { executeRun, type RunOutcome } from './run/run.ts';
+import { executeRun } from './run/run.ts';
+import type { RunOutcome } from './run/run-deps.ts';
+import { reportUpstream, reportWait, type HintOf } from './report-run.ts';
 import { WorkerCredit } from './worker-credit.ts';
 
 /** ms without an extension after which another worker receives the run. A live worker extends its lease at a third
@@ -60,7 +64,7 @@ export interface WorkerOptions {
   /** Called for each request that became a dead letter. */
   readonly onDeadLetter?: (reason: string) => void;
   /** A hint for the operator after a failure of an agent's model server. */
-  readonly hintOf?: (agent: string, error: ProviderError) => string | undefined;
+  readonly hintOf?: HintOf;
 }
 
 interface Meter {
@@ -250,7 +254,7 @@ export class Worker {
     const seen: Seen = { askedAt: clock.mono(), firstTokenMs: undefined, isFailed: false };
     const onFailed = (error: ProviderError): void => {
       seen.isFailed ||= isServersFault(error);
-      this.#reportUpstream(agent, request, error);
+      reportUpstream(this.#options.logger, request, error, agent.name, this.#options.hintOf);
     };
     const deps = {
       broker,
@@ -272,6 +276,7 @@ export class Worker {
       },
       onFailed,
       onGone,
+      onWaiting: (run: RunInfo, wait: NewWait) => reportWait(this.#options.logger, request, run, wait),
     };
     const ref = { tenant: request.tenant, sessionId: request.sessionId };
     try {
@@ -300,7 +305,7 @@ export class Worker {
   #noteSeen(agent: Agent, { askedAt, isFailed, firstTokenMs }: Seen, outcome: RunOutcome, isExpired: boolean): void {
     const credit = this.#credits.get(agent.name);
     if (isFailed || isExpired) credit?.note({ failed: true, begunAt: askedAt });
-    else if (outcome === 'run.completed')
+    else if (outcome === 'run.completed' || (outcome === 'waiting' && firstTokenMs !== undefined))
       credit?.note({ failed: false, ...(firstTokenMs === undefined ? {} : { firstTokenMs }) });
   }
 
@@ -343,18 +348,6 @@ export class Worker {
       // Then the lease expires, with the same effect.
       this.#failures.failed('a request could not be given back', error);
     }
-  }
-
-  /** The message is in our own words; the detail is the status and the code of the server or the system. */
-  #reportUpstream(agent: Agent, { tenant, sessionId, runId }: RunRequest, error: ProviderError): void {
-    const { logger, hintOf } = this.#options;
-    const hint = hintOf?.(agent.name, error);
-    const { code, message, detail } = error;
-    const why = detail === undefined ? message : `${message} (${detail})`;
-    logger.warn(
-      { tenant, sessionId, runId, agent: agent.name, error: code, why, ...(hint === undefined ? {} : { hint }) },
-      'a model server failed a run',
-    );
   }
 
   /** Each extension also charges what the run has used so far. */

@@ -65,6 +65,8 @@ class Rig {
       messages: [],
       prompt,
       prefix: '',
+      leg: 0,
+      answer: () => undefined,
       ask: () => Promise.reject(new Error('asks nobody')),
     };
     await this.threads.handler(chat, new AgentWriter({ write: () => Promise.resolve() }), this.#stop.signal);

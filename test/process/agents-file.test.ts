@@ -150,9 +150,9 @@ describe('the file of agents', () => {
       /^HOLDLINE_AGENTS: agents\.poet\.sendTenant: is for a model server/,
     ],
     [
-      'allows options of an agent of its own code',
-      { agents: { poet: { handler: './poet.js', allow: [] } } },
-      /^HOLDLINE_AGENTS: agents\.poet\.allow: is for a model server/,
+      'lets an agent of its own code wait for calls of the client',
+      { agents: { poet: { handler: './poet.js', clientTools: 'wait' } } },
+      /^HOLDLINE_AGENTS: agents\.poet\.clientTools: is for a model server/,
     ],
     [
       'allows an option that there is not',
@@ -171,13 +171,19 @@ describe('the file of agents', () => {
     expect(faults[0]).not.toContain('not-a-secret');
   });
 
-  it('says which options an agent takes: of a handler none', () => {
-    const agents = { poet: { ...POET, allow: ['temperature'] }, other: POET, code: { handler: './code.js' } };
+  it('says which options an agent takes: of a handler those that it declares', () => {
+    const agents = {
+      poet: { ...POET, allow: ['temperature'] },
+      other: POET,
+      code: { handler: './code.js' },
+      ready: { handler: './code.js', allow: ['seed'] },
+    };
     const { agents: read } = readConfig({ HOLDLINE_AGENTS: agentsFile({ agents }) });
     expect(read.map(({ name, entry }) => [name, entry.allow])).toEqual([
       ['poet', ['temperature']],
       ['other', undefined],
       ['code', []],
+      ['ready', ['seed']],
     ]);
   });
 

@@ -47,6 +47,7 @@ const agentSchema = Type.Object(
     models: Type.Optional(Type.Array(modelName, { maxItems: MODELS_MAX })),
     systemPrompt: Type.Optional(Type.String({ minLength: 1, maxLength: SYSTEM_PROMPT_CHARS_MAX })),
     takeover: Type.Optional(Type.Enum(['continue', 'restart', 'fail'])),
+    clientTools: Type.Optional(Type.Enum(['complete', 'wait'])),
     prefill: Type.Optional(Type.Enum(['vllm', 'assistant', 'none'])),
     attemptsMax: Type.Optional(Type.Integer({ minimum: 1, maximum: ATTEMPTS_MAX })),
     upstreamRetries: Type.Optional(Type.Integer({ minimum: 0, maximum: UPSTREAM_RETRIES_MAX })),
@@ -83,7 +84,7 @@ type FileEntry = Type.Static<typeof agentSchema>;
 export type AgentEntry = FileEntry & { readonly model: string };
 
 /** The fields that are for model servers only. */
-const SERVER_FIELDS = ['url', 'keyEnv', 'prefill', 'timeouts', 'sendTenant', 'upstreamRetries', 'allow'] as const;
+const SERVER_FIELDS = ['url', 'keyEnv', 'clientTools', 'prefill', 'timeouts', 'sendTenant', 'upstreamRetries'] as const;
 
 /** The agents by name. Reports every fault as `<place>: <what>`, and is empty then. */
 export function readAgentsFile(path: string, onFault: (what: string) => void): ReadonlyMap<string, AgentEntry> {
@@ -102,8 +103,8 @@ export function readAgentsFile(path: string, onFault: (what: string) => void): R
 
 function completed(path: string, name: string, { handler, model = name, ...entry }: FileEntry): AgentEntry {
   if (handler === undefined) return { ...entry, model };
-  // A handler receives no options.
-  return { ...entry, model, allow: [], handler: resolve(dirname(path), handler) };
+  // A handler has to declare which options it follows.
+  return { ...entry, model, allow: entry.allow ?? [], handler: resolve(dirname(path), handler) };
 }
 
 /** Only an agent's own code may omit the model. The schema cannot express that. */

@@ -167,11 +167,11 @@ class AgentThread {
     else this.#end(message.run, message);
   }
 
-  #end(id: number, { used, error }: Extract<FromThread, { type: 'end' }>): void {
+  #end(id: number, { used, wait, error }: Extract<FromThread, { type: 'end' }>): void {
     const run = this.#runs.get(id);
     this.#runs.delete(id);
     run?.onAborting?.();
-    if (error === undefined) run?.complete(used);
+    if (error === undefined) run?.complete(used, wait);
     else run?.fail(error);
     if (this.#runs.size === 0) this.#onIdle?.();
   }

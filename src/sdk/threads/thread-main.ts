@@ -9,6 +9,7 @@ import { inScope, watchStrays } from '../agent-scope.ts';
 import { AgentWriter, type WriteTarget } from '../agent-writer.ts';
 import type { Ask } from '../ask.ts';
 import { CHANNEL_CHARS_MAX } from '../event-channel.ts';
+import { findAnswer } from '../human-answers.ts';
 import {
   decodeError,
   encodeError,
@@ -42,13 +43,19 @@ class ThreadRun implements WriteTarget {
   }
 
   async answer(handler: AgentHandler, chat: ChatData): Promise<void> {
-    const writer = new AgentWriter(this);
+    const writer = new AgentWriter(this, chat.earlier?.calls);
     const onStray = (error: unknown): void => send({ type: 'stray', run: this.#run, error: encode(error) });
     try {
       await inScope({ onStray, onBlocked: () => undefined }, () =>
         handler(this.#toChat(chat), writer, this.#abort.signal),
       );
-      send({ type: 'end', run: this.#run, ...(writer.used === undefined ? {} : { used: writer.used }) });
+      const { used, wait } = writer;
+      send({
+        type: 'end',
+        run: this.#run,
+        ...(used === undefined ? {} : { used }),
+        ...(wait === undefined ? {} : { wait }),
+      });
     } catch (error) {
       send({ type: 'end', run: this.#run, error: encode(error) });
     }
@@ -107,6 +114,7 @@ class ThreadRun implements WriteTarget {
   #toChat(chat: ChatData): AgentChat {
     return {
       ...chat,
+      answer: (key) => findAnswer(chat.runId, chat.earlier, key),
       ask: async (agent, prompt, options) =>
         this.#toAsk(
           (await this.#call({ what: 'ask', agent, prompt: toJson(prompt), options: toJson(options) })) as number,

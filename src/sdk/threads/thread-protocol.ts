@@ -1,4 +1,5 @@
 // The messages between a worker and the thread of an agent's module, and the encoding of errors in them.
+import type { NewWait } from '../../session/waits/new-wait.ts';
 import { AgentError, isAgentError } from '../../worker/agent-error.ts';
 import type { ProviderEvent, Usage } from '../../worker/provider.ts';
 import type { AgentChat } from '../agent-handler.ts';
@@ -9,7 +10,7 @@ export interface ThreadData {
   readonly module: string;
 }
 
-export type ChatData = Omit<AgentChat, 'ask'>;
+export type ChatData = Omit<AgentChat, 'ask' | 'answer'>;
 
 /** `known`: the number of an error that the worker holds. */
 export interface ErrorData {
@@ -46,7 +47,14 @@ export type FromThread =
   /** Acknowledges an abort: the event loop of the thread turns. */
   | { readonly type: 'aborting'; readonly run: number }
   | { readonly type: 'stray'; readonly run: number; readonly error: ErrorData }
-  | { readonly type: 'end'; readonly run: number; readonly used?: Usage; readonly error?: ErrorData };
+  | {
+      readonly type: 'end';
+      readonly run: number;
+      readonly used?: Usage;
+      /** What the handler asks a human. */
+      readonly wait?: NewWait;
+      readonly error?: ErrorData;
+    };
 
 /** Never throws, and the result can be cloned, whatever an agent threw: a run whose end cannot be sent never ends. */
 export function encodeError(thrown: unknown, known?: number): ErrorData {

@@ -1,5 +1,6 @@
 // The worker's side of a run whose handler is in a thread: carries out the writes and the calls of the handler.
 import type { MessageContent } from '../../session/events/chat-event.ts';
+import type { NewWait } from '../../session/waits/new-wait.ts';
 import type { ProviderEvent, Usage } from '../../worker/provider.ts';
 import type { AgentChat } from '../agent-handler.ts';
 import type { AgentWriter } from '../agent-writer.ts';
@@ -31,11 +32,15 @@ export class ThreadedRun {
   }
 
   start(): void {
-    const { tenant, sessionId, runId, attempt, model, messages, prompt, prefix } = this.#chat;
+    const { tenant, sessionId, runId, attempt, model, messages, prompt, prefix, leg, earlier, options } = this.#chat;
     this.#send({
       type: 'start',
       run: this.#id,
-      chat: { tenant, sessionId, runId, attempt, model, messages, prompt, prefix },
+      chat: {
+        ...{ tenant, sessionId, runId, attempt, model, messages, prompt, prefix, leg },
+        ...(earlier === undefined ? {} : { earlier }),
+        ...(options === undefined ? {} : { options }),
+      },
     });
   }
 
@@ -43,9 +48,14 @@ export class ThreadedRun {
     this.#send({ type: 'abort', run: this.#id });
   }
 
-  complete(used: Usage | undefined): void {
+  complete(used: Usage | undefined, wait: NewWait | undefined): void {
     if (used !== undefined) this.#writer.usage(used);
-    this.#settle?.resolve();
+    try {
+      if (wait !== undefined) void this.#writer.askHuman(wait.inputs, wait);
+      this.#settle?.resolve();
+    } catch (error) {
+      this.lose(error);
+    }
   }
 
   fail(error: ErrorData): void {
@@ -82,7 +92,12 @@ export class ThreadedRun {
     if (event.type === 'text') return writer.text(event.text);
     if (event.type === 'reasoning') return writer.reasoning(event.text);
     if (event.type === 'tool-call')
-      return writer.toolCall({ id: event.id ?? '', name: event.name ?? '', arguments: event.argumentsText });
+      return writer.toolCall({
+        id: event.id ?? '',
+        name: event.name ?? '',
+        arguments: event.argumentsText,
+        ...(event.executor === undefined ? {} : { executor: event.executor }),
+      });
     if (event.type !== 'tool-result') return Promise.resolve();
     return event.error === undefined
       ? writer.toolResult(event.toolCallId, event.result)

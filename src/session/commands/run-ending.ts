@@ -3,7 +3,7 @@
 import type { Broker } from '../../broker/broker.ts';
 import { BrokerError } from '../../broker/errors.ts';
 import { answerEvents, type AnswerBuilder } from '../events/answer-builder.ts';
-import { decodeEvent, type RunTerminal } from '../events/chat-event.ts';
+import { decodeEvent, type ChatEvent, type RunTerminal } from '../events/chat-event.ts';
 import type { CommandLog, Committed } from './command-log.ts';
 import { findRun, type RunInfo } from './command-state.ts';
 import { foldDrafts, type Draft } from './decisions.ts';
@@ -51,8 +51,13 @@ function endingDrafts(run: RunInfo, terminal: RunTerminal, answer: AnswerBuilder
   return [{ event: first, hidden }, ...rest.map((event) => ({ event })), { event: terminal }];
 }
 
-/** Applies the records of a run, from its first one up to `to` (exclusive), to a builder. False if some of them may be
- *  lost: the builder's text does not join then.
+/** Receives the events of a run in log order. An `AnswerBuilder` is one. */
+export interface RunFold {
+  apply(event: ChatEvent, offset: number): void;
+}
+
+/** Applies the records of a run, from its first one up to `to` (exclusive), to a fold. False if some of them may be
+ *  lost: the text of the answer does not join then.
  *  @throws BrokerError epoch-changed, corrupt */
 export async function readRun(
   broker: Broker,
@@ -60,7 +65,7 @@ export async function readRun(
   epoch: string,
   run: RunInfo,
   to: number,
-  answer: AnswerBuilder,
+  fold: RunFold,
 ): Promise<boolean> {
   const topic = chatTopic(ref);
   let isWhole = true;
@@ -72,7 +77,7 @@ export async function readRun(
       if (item.kind === 'lost') isWhole = false;
       if (item.kind !== 'record' || item.offset >= to) continue;
       const event = decodeEvent(item.data);
-      if (event !== undefined && 'runId' in event && event.runId === run.runId) answer.apply(event, item.offset);
+      if (event !== undefined && 'runId' in event && event.runId === run.runId) fold.apply(event, item.offset);
     }
     if (result.end) break;
     from = result.next;

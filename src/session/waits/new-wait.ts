@@ -95,7 +95,8 @@ export function pickAsked({ kind, toolCallId, toolName, message, schema, choices
 
 const ON_EXPIRY: ReadonlySet<string> = new Set<OnExpiry>(['deny', 'fail']);
 
-function checkWait({ leg = 0, inputs: earlier = [] }: RunInfo, wait: NewWait): void {
+/** @throws InvalidWaitError */
+export function checkWait({ leg = 0, inputs: earlier = [] }: Pick<RunInfo, 'leg' | 'inputs'>, wait: NewWait): void {
   const { inputs } = wait;
   const ms = waitMs(wait);
   if (inputs.length < 1 || inputs.length > WAIT_INPUTS_MAX)

@@ -21,13 +21,15 @@ interface StopRule {
 
 export type TerminalKind = 'streamed' | 'cancelled' | 'run-too-long';
 
-/** `finish`: appends this terminal; `streamed` is the one that the stream led to. `leave`: appends nothing.
+/** `wait`: asks the human, and leaves the run. `finish`: appends this terminal; `streamed` is the one that the stream
+ *  led to. `leave`: appends nothing.
  *  `check-chat`: reads the chat; `gone` if it was removed or expired, otherwise `lost`. `restart`: answers again,
  *  without the retained prefix. */
 export type AttemptEnding =
   | { readonly act: 'finish'; readonly terminal: TerminalKind }
   | { readonly act: 'leave'; readonly outcome: 'gone' | 'lost' | 'released' | 'retried' }
   | { readonly act: 'check-chat' }
+  | { readonly act: 'wait' }
   | { readonly act: 'restart' };
 
 const LOST: AttemptEnding = { act: 'leave', outcome: 'lost' };
@@ -47,18 +49,20 @@ export const STOP_RULES: Readonly<Record<StopWhy, StopRule>> = {
   'handed-over': { retriesAppends: false, ending: { act: 'leave', outcome: 'released' } },
 };
 
-/** What the stream of the model led to; undefined where the attempt was stopped before the stream ended.
+/** What the stream of the model led to; undefined where the attempt was stopped before the stream ended. `waiting`: the
+ *  run asks a human.
  *  `unjoinable`: the continuation does not follow the retained prefix, and nothing of it was written. `retriable`: the
  *  model server failed before anything came, and another attempt may follow. */
-export type StreamEnd = 'completed' | 'failed' | 'unjoinable' | 'retriable' | undefined;
+export type StreamEnd = 'completed' | 'waiting' | 'failed' | 'unjoinable' | 'retriable' | undefined;
 
 /** How an attempt ends. `isRefused`: an append was refused, which overrides every earlier reason but `gone`. */
 export function endingOf(stream: StreamEnd, stop: StopWhy | undefined, isRefused: boolean): AttemptEnding {
   if (isRefused) return STOP_RULES[stop === 'gone' ? 'gone' : 'refused'].ending;
-  // A completion that had already arrived wins over a stop; a failure or a broken seam does not.
+  // A completion that had already arrived wins over a stop; a question, a failure or a broken seam does not.
   if (stream === 'completed') return { act: 'finish', terminal: 'streamed' };
   if (stop !== undefined) return STOP_RULES[stop].ending;
   if (stream === undefined) return LOST;
+  if (stream === 'waiting') return { act: 'wait' };
   if (stream === 'retriable') return { act: 'leave', outcome: 'retried' };
   return stream === 'unjoinable' ? { act: 'restart' } : { act: 'finish', terminal: 'streamed' };
 }

@@ -61,7 +61,7 @@ export interface WriterTarget {
   readonly answerId: string;
   /** UTF-16 code units of the whole answer, including the retained prefix. */
   readonly charsMax: number;
-  /** Who executes the tool calls. */
+  /** Who executes the tool calls that do not say it. */
   readonly executor: 'agent' | 'client';
 }
 
@@ -77,8 +77,9 @@ export class TokenWriter {
   #pieces = NO_PIECES;
   #pendingChars = 0;
   #written: number;
-  /** The part that began last: text and reasoning continue it. */
+  /** The part of this leg that began last: text and reasoning continue it. */
   #last: OpenPart | undefined;
+  #nextPart: number;
   /** The part of each tool call, by its index: deltas of several calls may alternate. */
   readonly #calls = new Map<number, OpenPart>();
   #seq = 1;
@@ -113,9 +114,11 @@ export class TokenWriter {
     this.#onFailure = onFailure;
     this.#expect = { epoch: target.epoch };
     this.#written = answer.length;
+    this.#nextPart = answer.partCount;
     const part = answer.partCount - 1;
     const kind = answer.partKind(part);
-    if (kind !== undefined) this.#last = { part, kind, chars: answer.partLength(part), half: '' };
+    if (kind !== undefined && part >= answer.legStart)
+      this.#last = { part, kind, chars: answer.partLength(part), half: '' };
   }
 
   /** The seq of the run's next fenced append. Valid only after `settled`. */
@@ -158,14 +161,16 @@ export class TokenWriter {
   #startToolCall(event: Extract<ProviderEvent, { type: 'tool-call' }>): OpenPart {
     const id = event.id === undefined ? {} : { toolCallId: event.id };
     const name = event.name === undefined ? {} : { toolName: event.name };
-    const part = this.#startPart('tool-call', { ...id, ...name, executor: this.#target.executor });
+    const executor = event.executor ?? this.#target.executor;
+    const part = this.#startPart('tool-call', { ...id, ...name, executor });
     this.#calls.set(event.index, part);
     return part;
   }
 
   #startPart(kind: PartKind, call: Pick<PartStarted, 'toolCallId' | 'toolName' | 'executor'> = {}): OpenPart {
-    const part = this.#last === undefined ? 0 : this.#last.part + 1;
+    const part = this.#nextPart;
     if (part >= ANSWER_PARTS_MAX) throw new AnswerTooLargeError('too many parts');
+    this.#nextPart += 1;
     if (this.#last !== undefined && this.#last.kind !== 'tool-call') this.#flushHalfCharacter(this.#last);
     const open: OpenPart = { part, kind, chars: 0, half: '' };
     this.#last = open;

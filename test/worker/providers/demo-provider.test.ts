@@ -3,7 +3,8 @@
 import fc from 'fast-check';
 import { marked } from 'marked';
 import { describe, expect, it } from 'vitest';
-import type { Provider, ProviderEvent } from '../../../src/worker/provider.ts';
+import { inputIdOf } from '../../../src/session/waits/new-wait.ts';
+import type { HumanAnswer, Provider, ProviderEvent } from '../../../src/worker/provider.ts';
 import { BURST_MAX, createDemoProvider } from '../../../src/worker/providers/demo/demo-provider.ts';
 import { COUNT_MAX, PROSE_RATE, RATE_MAX } from '../../../src/worker/providers/demo/demo-script.ts';
 import type { Clock } from '../../../src/base/clock.ts';
@@ -291,5 +292,69 @@ describe('an abort', () => {
     expect(listeners.size).toBe(1);
     await stream.return?.();
     expect(listeners.size).toBe(0);
+  });
+});
+
+describe('ask', () => {
+  async function askRun(prompt: string, answers: readonly HumanAnswer[] = [], key = ''): Promise<Collected> {
+    const { run: runRef } = requestOf(prompt);
+    const earlier = {
+      leg: answers.length,
+      messages: [],
+      calls: [],
+      answers: new Map(answers.map((answer, leg) => [inputIdOf(runRef.runId, leg, key), answer])),
+    };
+    const more = answers.length === 0 ? {} : { earlier };
+    return collect(createDemoProvider({ clock: hurried }), requestOf(prompt, more));
+  }
+
+  it.each([
+    ['ask approval', [{ key: 'mail', kind: 'approval', toolCallId: 'demo-mail', toolName: 'send_mail' }]],
+    ['Please ask question!', [{ key: 'colour', kind: 'question', choices: ['red', 'green', 'blue'] }]],
+    ['ask form', [{ key: 'address', kind: 'question', schema: { type: 'object', required: ['street'] } }]],
+    ['ask tool', [{ key: 'place', kind: 'tool', toolCallId: 'demo-place', toolName: 'get_location' }]],
+    ['ask both', [{ kind: 'approval' }, { kind: 'question' }]],
+  ])('%s says a text and waits for that', async (prompt, inputs) => {
+    const { events, error } = await askRun(prompt);
+    expect(error).toBeUndefined();
+    expect(textIn(events)).not.toBe('');
+    expect(events.at(-1)).toMatchObject({ type: 'wait', inputs });
+  });
+
+  it.each(['task approval', 'ask approvals', 'ask', 'ask a question'])('is not recognized in %j', async (prompt) => {
+    expect((await askRun(prompt)).events.at(-1)).toEqual({ type: 'finish', reason: 'stop' });
+  });
+
+  it('waits as long as the prompt says, and fails then if it says so', async () => {
+    const { events } = await askRun('ask question within 90 s or fail');
+    expect(events.at(-1)).toMatchObject({ expiresInMs: 90_000, onExpiry: 'fail' });
+  });
+
+  it.each<[string, string, HumanAnswer, string]>([
+    ['ask approval', 'mail', { kind: 'approval', approved: true }, 'It is sent. '],
+    ['ask approval', 'mail', { kind: 'approval', approved: false, reason: 'no' }, 'It is not sent: no. '],
+    ['ask question', 'colour', { kind: 'question', value: 'red' }, 'You gave me `"red"`. '],
+    ['ask question', 'colour', { kind: 'question', isExpired: true }, 'You gave me nothing in time. '],
+    ['ask tool', 'place', { kind: 'tool', result: { city: 'Turin' } }, 'You gave me `{"city":"Turin"}`. '],
+    ['ask tool', 'place', { kind: 'tool', error: 'no permission' }, 'You gave me nothing: no permission. '],
+  ])('%s says what came back for %s: %j', async (prompt, key, answer, text) => {
+    const { events } = await askRun(prompt, [answer], key);
+    expect(textIn(events)).toBe(text);
+    expect(events.at(-1)).toEqual({ type: 'finish', reason: 'stop' });
+  });
+
+  it('writes the result of its own call once it is approved', async () => {
+    const { events } = await askRun('ask approval', [{ kind: 'approval', approved: true }], 'mail');
+    expect(events[0]).toEqual({ type: 'tool-result', toolCallId: 'demo-mail', result: { sent: true } });
+  });
+
+  it('twice waits two times', async () => {
+    expect((await askRun('ask twice')).events.at(-1)).toMatchObject({ type: 'wait', inputs: [{ key: 'colour' }] });
+    const red = { kind: 'question', value: 'red' } as const;
+    const second = await askRun('ask twice', [red], 'colour');
+    expect(textIn(second.events)).toBe('You gave me `"red"`. \n\nI have written a mail to Ada. ');
+    expect(second.events.at(-1)).toMatchObject({ type: 'wait', inputs: [{ key: 'mail' }] });
+    const third = await askRun('ask twice', [red, { kind: 'approval', approved: true }], 'mail');
+    expect(third.events.at(-1)).toEqual({ type: 'finish', reason: 'stop' });
   });
 });

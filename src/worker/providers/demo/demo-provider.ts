@@ -4,6 +4,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Clock, Timer } from '../../../base/clock.ts';
 import { ProviderError, type Provider, type ProviderEvent, type ProviderRequest } from '../../provider.ts';
+import { readDemoAsk } from './demo-asks.ts';
 import { placeAfter, readDemoScript, textOf } from './demo-script.ts';
 
 /** Tokens yielded in one go before the event loop turns: catching up must not delay the sockets of the process. */
@@ -14,12 +15,14 @@ export function createDemoProvider({ clock }: { readonly clock: Clock }): Provid
 }
 
 async function* play(clock: Clock, request: ProviderRequest): AsyncGenerator<ProviderEvent, void, undefined> {
-  const script = readDemoScript(request.messages);
+  const script = readDemoAsk(request) ?? readDemoScript(request.messages);
   const place = placeAfter(script, request.prefix ?? '');
   // A prefix of another text cannot be continued with this script.
   if (place === undefined)
     throw new ProviderError('upstream-refused', 'the demo model cannot go on from a text that is not its own');
   const pace = new Pace(clock, script.tokensPerSecond, request.signal);
+  // A takeover that retains a text finds them in the log.
+  if (request.prefix === undefined) yield* script.before ?? [];
   try {
     for (let index = place.index; index < script.tokenCount; index += 1) {
       const due = pace.next();
@@ -33,12 +36,13 @@ async function* play(clock: Clock, request: ProviderRequest): AsyncGenerator<Pro
   }
   if (script.ending === 'failure')
     throw new ProviderError('upstream-error', 'the demo model failed, as it was asked to');
+  yield* script.after ?? [];
   // Like a real model: the retained prefix counts as input, not as output.
   yield {
     type: 'usage',
     usage: { inputTokens: wordsOf(request) + place.index, outputTokens: script.tokenCount - place.index },
   };
-  yield { type: 'finish', reason: 'stop' };
+  yield script.ending === 'finish' ? { type: 'finish', reason: 'stop' } : { type: 'wait', ...script.ending };
 }
 
 /** Computes when the next token is due. */

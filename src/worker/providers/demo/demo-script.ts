@@ -1,6 +1,7 @@
 // What the demo model answers to a conversation: a list of tokens, a rate and an ending. Pure and deterministic, so
 // that any process can continue from any prefix of it.
-import type { ModelMessage } from '../../provider.ts';
+import type { NewWait } from '../../../session/waits/new-wait.ts';
+import type { ModelMessage, ProviderEvent } from '../../provider.ts';
 import { demoAnswer, demoBounds } from './demo-answer.ts';
 
 /** `count N`: above it an answer would be about 7 MB of text, near the limit of an answer. */
@@ -17,13 +18,17 @@ export const PROSE_RATE = 40;
 export interface DemoScript {
   readonly tokenCount: number;
   readonly tokensPerSecond: number;
-  readonly ending: 'finish' | 'failure';
+  /** A wait asks the human. */
+  readonly ending: 'finish' | 'failure' | NewWait;
+  /** Events before the text and behind it. */
+  readonly before?: readonly ProviderEvent[];
+  readonly after?: readonly ProviderEvent[];
   /** `index` from 0. */
   tokenAt(index: number): string;
 }
 
 export function readDemoScript(messages: readonly ModelMessage[]): DemoScript {
-  const prompt = textOf(messages.findLast((message) => message.role === 'user')?.content ?? '');
+  const prompt = promptOf(messages);
   const command = COMMAND.exec(prompt)?.groups;
   if (command === undefined) return prose(demoAnswer(prompt, messages.length));
   const fails = command['fail'] !== undefined;
@@ -55,6 +60,10 @@ export function placeAfter(
   return start === prefix.length ? { index: script.tokenCount, offset: 0 } : undefined;
 }
 
+export function promptOf(messages: readonly ModelMessage[]): string {
+  return textOf(messages.findLast((message) => message.role === 'user')?.content ?? '');
+}
+
 /** Ignores parts that are not text. */
 export function textOf(content: ModelMessage['content']): string {
   if (typeof content === 'string') return content;
@@ -67,7 +76,7 @@ const COMMAND =
   /\b(?:count\s+(?<count>\d{1,15})|fail\s+after\s+(?<fail>\d{1,15}))\b(?:\s+at\s+(?<rate>\d{1,15}(?:\.\d{1,3})?)\s*\/\s*s\b)?/i;
 
 /** Splits into words with their white space, so that the tokens together are the text. */
-function prose(text: string): DemoScript {
+export function prose(text: string): DemoScript {
   const tokens = text.match(/\S+\s*/g) ?? [];
   return {
     tokenCount: tokens.length,
