@@ -10,7 +10,7 @@ import { ServerProcess } from '../support/server-process.ts';
 import { slowed, timeLimit } from '../support/slowness.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 import { eventually } from '../support/wait-for.ts';
-import { WIRE_CLIENTS, type Place, type WireViewer } from './wire-clients.ts';
+import { WIRE_CLIENTS, type Place, type WireViewer } from '../wires/wire-clients.ts';
 
 // On a busy machine a process takes longer to start.
 vi.setConfig({ testTimeout: timeLimit(60_000), hookTimeout: timeLimit(60_000) });

@@ -1,6 +1,6 @@
-// A TCP proxy between a client and its server that makes the faults of networks: it cuts every connection, loses a
-// request before it arrives, loses the reply to a request that was carried out, swallows everything, or refuses
-// connections.
+// A TCP proxy between a client and its server that makes the faults of networks: it cuts every connection, or an event
+// stream behind a number of bytes, loses a request before it arrives, loses the reply to a request that was carried
+// out, swallows everything, or refuses connections.
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 
@@ -19,9 +19,12 @@ interface Pair {
   readonly server: Socket;
   /** The request goes through, and its reply is lost. */
   losesReply: boolean;
+  /** Bytes of the body of an event stream that have passed; undefined before its head. */
+  streamed?: number;
 }
 
 const ANY: Matches = () => true;
+const HEAD_END = '\r\n\r\n';
 
 export class TcpProxy {
   #target: number;
@@ -31,6 +34,8 @@ export class TcpProxy {
   #isHole = false;
   #isRefusing = false;
   #connections = 0;
+  #streamCut: number | undefined;
+  #streamed = 0;
 
   private constructor(target: number) {
     this.#target = target;
@@ -73,6 +78,21 @@ export class TcpProxy {
    *  and carried it out. */
   cutAfter(matches: Matches = ANY): Promise<void> {
     return this.#trap('after', matches);
+  }
+
+  /** Ends the first event stream that has more bytes in its body behind that many, as if it were over. */
+  cutStreamAfter(bytes: number): void {
+    this.#streamCut = bytes;
+  }
+
+  /** Whether the cut of `cutStreamAfter` has not happened yet. */
+  get awaitsStreamCut(): boolean {
+    return this.#streamCut !== undefined;
+  }
+
+  /** Bytes of the bodies of all event streams that have passed. */
+  get streamedBytes(): number {
+    return this.#streamed;
   }
 
   /** Keeps connections and accepts new ones, but passes nothing in either direction. */
@@ -129,9 +149,32 @@ export class TcpProxy {
     client.on('data', (sent) => this.#forward(pair, sent));
     client.on('end', () => server.end());
     server.on('data', (reply) => {
-      if (!this.#isHole && !pair.losesReply) client.write(reply);
+      if (!this.#isHole && !pair.losesReply) this.#reply(pair, reply);
     });
     server.on('end', () => client.end());
+  }
+
+  #reply(pair: Pair, reply: Buffer): void {
+    let body = 0;
+    if (pair.streamed === undefined) {
+      if (!/^content-type: text\/event-stream/im.test(reply.toString('latin1'))) {
+        pair.client.write(reply);
+        return;
+      }
+      body = reply.indexOf(HEAD_END) + HEAD_END.length;
+      pair.streamed = 0;
+    }
+    const before = pair.streamed;
+    pair.streamed += reply.length - body;
+    this.#streamed += reply.length - body;
+    if (this.#streamCut === undefined || pair.streamed <= this.#streamCut) {
+      pair.client.write(reply);
+      return;
+    }
+    pair.client.end(reply.subarray(0, body + this.#streamCut - before));
+    this.#streamCut = undefined;
+    pair.losesReply = true;
+    pair.server.destroy();
   }
 
   #forward(pair: Pair, sent: Buffer): void {

@@ -1,6 +1,7 @@
 // The AI SDK wire with the real package over real sockets: what a page of `useChat` sees.
 import { lastAssistantMessageIsCompleteWithToolCalls as isAnswered, type UIMessage } from 'ai';
 import { describe, expect, it } from 'vitest';
+import { seededRandom } from '../../process/seeded-random.ts';
 import { startHarness } from '../../support/gateway-harness.ts';
 import { eventually } from '../../support/wait-for.ts';
 import { openPage, takeRun, textOf, type PageOptions } from './page.ts';
@@ -106,12 +107,13 @@ describe('a page with useChat', () => {
     expect(calls).toEqual([{ a: 1 }]);
   });
 
-  it('has exactly the answer when its connection is cut at any of twenty places and it resumes', async () => {
+  it('has exactly the answer when its connection is cut at any of twenty random places and it resumes', async () => {
     const { h, page } = await start();
+    const random = seededRandom('pages');
     for (let place = 0; place < 20; place += 1) {
       const id = `c${place}`;
       const { chat, cutAfter, text } = page({ id });
-      cutAfter(1 + place * 37);
+      cutAfter(random.between(1, 740));
       const sent = chat.sendMessage({ text: 'go' });
       const run = await takeRun(h, id);
       await run.say(...WORDS.slice(0, 2));

@@ -1,5 +1,5 @@
-// The real clients of the wires whose bodies are chunked, as users have them in front of a server whose processes die:
-// what each shows, how it learns that its stream broke, and its own way to come back.
+// The real clients of the wires whose bodies are chunked, as users have them in front of a network that breaks and a
+// server whose processes die: what each shows, how it learns that its stream broke, and its own way to come back.
 import { HttpAgent } from '@ag-ui/client';
 import {
   ClientFactory,
@@ -10,9 +10,9 @@ import {
 import { Client as LangGraphClient } from '@langchain/langgraph-sdk';
 import OpenAI from 'openai';
 import { setTimeout } from 'node:timers/promises';
-import { Held, follow as followTask, message as a2aMessage } from '../wires/a2a/a2a-rig.ts';
-import { textOf as textOfAgent } from '../wires/ag-ui/ag-ui-rig.ts';
-import { openPage } from '../wires/ai-sdk/page.ts';
+import { Held, follow as followTask, message as a2aMessage } from './a2a/a2a-rig.ts';
+import { textOf as textOfAgent } from './ag-ui/ag-ui-rig.ts';
+import { openPage } from './ai-sdk/page.ts';
 
 export interface Place {
   readonly url: string;
@@ -81,22 +81,24 @@ const openaiOf = ({ url, token }: Place): OpenAI =>
 
 const chatCompletions: WireClient = {
   name: 'Chat Completions',
-  async start(place, session, prompt) {
+  start(place, session, prompt) {
     const client = openaiOf(place);
-    const stream = await client.chat.completions.create(
-      { model: 'default', stream: true, messages: [{ role: 'user', content: prompt }] },
-      { headers: { 'x-session-id': session } },
-    );
     let id = '';
     let text = '';
     const run = async (): Promise<void> => {
+      const stream = await client.chat.completions.create(
+        { model: 'default', stream: true, messages: [{ role: 'user', content: prompt }] },
+        { headers: { 'x-session-id': session, 'idempotency-key': session } },
+      );
       for await (const chunk of stream) {
         id = chunk.id;
         text += chunk.choices[0]?.delta.content ?? '';
       }
     };
-    // This protocol has no resume: the client reads the completion by its id, once the run has ended.
+    // This protocol has no resume: the client reads the completion by its id, once the run has ended. A client that
+    // has no id yet repeats its request.
     const comeBack = async (): Promise<void> => {
+      if (id === '') return run();
       for (;;) {
         try {
           const completion = await client.chat.completions.retrieve(id);
@@ -139,17 +141,23 @@ class ResponseText {
 
 const responses: WireClient = {
   name: 'Responses',
-  async start(place, session, prompt) {
+  start(place, session, prompt) {
     const client = openaiOf(place);
     const held = new ResponseText();
-    const left = leavingOf(
-      held.take(
-        await client.responses.create({ model: 'default', input: prompt, conversation: session, stream: true }),
-      ),
-    );
+    const run = async (): Promise<void> => {
+      const stream = await client.responses.create(
+        { model: 'default', input: prompt, conversation: session, stream: true },
+        { headers: { 'idempotency-key': session } },
+      );
+      return held.take(stream);
+    };
+    // A client that has no id yet repeats its request.
     const comeBack = async (): Promise<void> =>
-      held.take(await client.responses.retrieve(held.id, { stream: true, starting_after: held.last }));
-    return { name: 'Responses', text: () => held.text, takenBack: () => held.takenBack, left, comeBack };
+      held.id === ''
+        ? run()
+        : held.take(await client.responses.retrieve(held.id, { stream: true, starting_after: held.last }));
+    const [text, takenBack] = [() => held.text, () => held.takenBack];
+    return { name: 'Responses', text, takenBack, left: leavingOf(run()), comeBack };
   },
 };
 
@@ -175,18 +183,16 @@ const agUi: WireClient = {
       initialMessages: [{ id: `${session}-prompt`, role: 'user', content: prompt }],
     });
     let snapshots = 0;
-    const left = leavingOf(
-      agent.runAgent(
-        {},
-        {
-          onMessagesSnapshotEvent: () => {
-            snapshots += 1;
-          },
-        },
-      ),
-    );
+    const subscriber = {
+      onMessagesSnapshotEvent: () => {
+        snapshots += 1;
+      },
+    };
+    // With another id, a client that holds nothing of an answer that has ended would ask for another answer.
+    const runId = `${session}-run`;
+    const left = leavingOf(agent.runAgent({ runId }, subscriber));
     const comeBack = async (): Promise<void> => {
-      await agent.runAgent();
+      await agent.runAgent({ runId });
     };
     return { name: 'AG-UI', text: () => textOfAgent(agent), takenBack: () => snapshots, left, comeBack };
   },
@@ -226,9 +232,15 @@ const a2a: WireClient = {
     const client = await a2aClientOf(place);
     const first = new CountedTask();
     let held: Held = first;
-    const left = leavingOf(followTask(client.sendMessageStream(a2aMessage(prompt, { contextId: session })), first));
+    const sent = a2aMessage(prompt, { contextId: session, messageId: `${session}-prompt` });
+    const left = leavingOf(followTask(client.sendMessageStream(sent), first));
     const comeBack = async (): Promise<void> => {
       held = new Held();
+      // A client that has no task yet sends its message again.
+      if (first.id === '') {
+        await followTask(client.sendMessageStream(sent), held);
+        return;
+      }
       try {
         await followTask(client.resubscribeTask({ id: first.id, tenant: '' }), held);
       } catch (error) {
