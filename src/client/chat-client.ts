@@ -6,7 +6,7 @@ import { randomId, systemEnvironment } from './environment.ts';
 import type { Environment } from './environment.ts';
 import { HttpApi } from './http/http-api.ts';
 import type { Fetch } from './http/http-api.ts';
-import { parseAgents, parseCreated, parseHistoryPage, parseSessionPage } from './protocol/http-bodies.ts';
+import { parseAgents, parseCreated, parseHistoryPage, parseInputs, parseSessionPage } from './protocol/http-bodies.ts';
 import { PatientCaller } from './http/patient-caller.ts';
 import { SocketWire } from './wire/socket-wire.ts';
 import type { WebSocketConstructor } from './wire/socket-wire.ts';
@@ -15,13 +15,14 @@ import { TokenSource } from './http/token-source.ts';
 import type { TokenOption } from './http/token-source.ts';
 import { WireChoice } from './wire/wire-choice.ts';
 import type { Transport } from './wire/wire-choice.ts';
-import type { AgentList, HistoryPage, SessionPage } from './protocol/wire-events.ts';
+import type { AgentList, HistoryPage, InputRequest, SessionPage } from './protocol/wire-events.ts';
 
 export type { Chat, ChatCounters, ChatSnapshot, RegenerateOptions, SendOptions } from './chat.ts';
 export { ChatClientError } from './chat-client-error.ts';
 export type {
   Alternatives,
   AttachmentPart,
+  Input,
   LostPart,
   Message,
   Part,
@@ -169,6 +170,12 @@ export class ChatClient {
   ): Promise<HistoryPage> {
     const path = `/sessions/${encodeURIComponent(sessionId)}/messages${queryOf(query)}`;
     return parseHistoryPage(await this.#caller.call({ method: 'GET', path }));
+  }
+
+  /** What the runs of a chat wait for, without following the chat: oldest first. */
+  async inputs(sessionId: string): Promise<readonly InputRequest[]> {
+    const path = `/sessions/${encodeURIComponent(sessionId)}/inputs?state=open`;
+    return parseInputs(await this.#caller.call({ method: 'GET', path }));
   }
 
   /** Closes every chat and removes the client's listeners. Idempotent. */

@@ -6,18 +6,26 @@ import { ChatClientError } from './chat-client-error.ts';
 import { ChatConnection } from './chat-connection.ts';
 import type { ConnectionState } from './chat-connection.ts';
 import { isOpen } from './state/chat-state.ts';
-import type { LostPart, Message, Run } from './state/chat-state.ts';
+import type { Input, LostPart, Message, Run } from './state/chat-state.ts';
 import { randomId } from './environment.ts';
 import type { Environment, WakeReason } from './environment.ts';
 import type { Call, HttpApi } from './http/http-api.ts';
-import { parseAttachment, parseRegenerated, parseRunId } from './protocol/http-bodies.ts';
+import { parseAnswered, parseAttachment, parseRegenerated, parseRunId } from './protocol/http-bodies.ts';
 import { Outbox } from './state/outbox.ts';
 import type { Outgoing } from './state/outbox.ts';
 import { PatientCaller } from './http/patient-caller.ts';
 import { SnapshotStore } from './state/snapshot-store.ts';
+import { reuseList } from './state/state-reuse.ts';
 import type { TokenSource } from './http/token-source.ts';
 import type { WireChoice } from './wire/wire-choice.ts';
-import type { AttachedFile, MessageContent, RegenerateReceipt, SendReceipt } from './protocol/wire-events.ts';
+import type {
+  AnswerReceipt,
+  AttachedFile,
+  InputAnswer,
+  MessageContent,
+  RegenerateReceipt,
+  SendReceipt,
+} from './protocol/wire-events.ts';
 import type { WireName } from './protocol/wire.ts';
 
 export interface ChatCounters extends ReplicaCounters {
@@ -38,8 +46,10 @@ export interface ChatSnapshot {
   readonly expiresAt?: string;
   /** Parts of the chat that the server has lost. Absent without any. */
   readonly lost?: readonly LostPart[];
-  /** The run that is writing now. */
+  /** The run that is writing now, or that waits for its inputs. */
   readonly activeRun?: Run;
+  /** What the shown branch waits for: the open inputs of its answers, oldest first. */
+  readonly openInputs: readonly Input[];
   readonly connection: ConnectionState;
   /** The wire in use, or last used. */
   readonly wire?: WireName;
@@ -75,6 +85,7 @@ export class Chat {
   readonly #outbox: Outbox;
   readonly #store: SnapshotStore<ChatSnapshot>;
   readonly #onClose: () => void;
+  #openInputs: readonly Input[] = [];
 
   /** Made by `ChatClient.chat`, connected at once. */
   constructor(sessionId: string, parts: ChatParts) {
@@ -188,6 +199,18 @@ export class Chat {
     }
   }
 
+  /**
+   * Answers what a run asks for, once: `{ approved, reason? }` to an approval, `{ value }` to a question, `{ result }`
+   * to a tool, or `{ error }` to decline one of these two. Retried as a message is; the same answer again has the same
+   * receipt, so a lost reply does no harm. The snapshot shows the answer as soon as the chat has it, on every device.
+   *
+   * @throws ChatClientError `already-answered` if the input has another answer, whose user and time are in `details`
+   * (`by`, `createdAt`); `not-waiting` if it was closed, or its run has ended; `input-not-found`; `invalid-answer`
+   */
+  async answer(inputId: string, answer: InputAnswer): Promise<AnswerReceipt> {
+    return parseAnswered(await this.#command('POST', `/inputs/${encodeURIComponent(inputId)}`, answer));
+  }
+
   /** Removes an `unsent` message from the snapshot. */
   discard(messageId: string): void {
     this.#outbox.discard(messageId);
@@ -229,12 +252,14 @@ export class Chat {
   #build(): ChatSnapshot {
     const { position, title, metadata, messages, runs, expiresAt, lost } = this.#replica.state;
     const waiting = this.#outbox.messages;
-    const activeRun = runs.find((run) => run.state === 'running');
+    const activeRun = runs.find((run) => run.state === 'running' || run.state === 'waiting');
+    this.#openInputs = reuseList(this.#openInputs, openInputsOf(messages, activeRun), ({ inputId }) => inputId);
     const wire = this.#connection.wireName;
     return {
       sessionId: this.sessionId,
       messages: waiting.length === 0 ? messages : [...messages, ...waiting],
       runs,
+      openInputs: this.#openInputs,
       connection: this.#connection.state,
       counters: { ...this.#replica.counters, resumes: this.#connection.resumes },
       ...(expiresAt === undefined ? {} : { expiresAt }),
@@ -246,6 +271,12 @@ export class Chat {
       ...(position === undefined ? {} : { position }),
     };
   }
+}
+
+/** A waiting run is the only one that has open inputs. */
+function openInputsOf(messages: readonly Message[], activeRun: Run | undefined): readonly Input[] {
+  if (activeRun?.state !== 'waiting') return [];
+  return messages.flatMap(({ inputs = [] }) => inputs.filter(({ state }) => state === 'open'));
 }
 
 /** A longer text goes to the server as a file: the body of a message has at most 512 KiB. */

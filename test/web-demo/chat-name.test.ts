@@ -35,6 +35,7 @@ describe('the name of a chat', () => {
     sessionId: 's',
     messages,
     runs: [],
+    openInputs: [],
     connection: { state: 'live' },
     counters: { events: 0, duplicatesDropped: 0, resets: 0, rejoins: 0, resumes: 0 },
     position: 'e.1',

@@ -137,6 +137,7 @@ describe('the event log', () => {
     sessionId: 'c',
     messages: [],
     runs: [],
+    openInputs: [],
     connection,
     position: `e.${offset}`,
     counters: { events, duplicatesDropped: 0, resets: 0, rejoins: 0, resumes: 0 },

@@ -4,7 +4,7 @@ import type { SessionPage } from '../../src/client/chat-client.ts';
 import { SessionWalk } from '../../web-demo/chats/session-walk.ts';
 
 const page = (ids: readonly string[], after?: string): SessionPage => ({
-  sessions: ids.map((sessionId) => ({ sessionId, isActive: false })),
+  sessions: ids.map((sessionId) => ({ sessionId, isActive: false, isWaiting: false })),
   more: after !== undefined,
   ...(after === undefined ? {} : { after }),
 });

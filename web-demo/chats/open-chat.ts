@@ -265,7 +265,14 @@ export class OpenChat {
 
   #unborn(): ChatSnapshot {
     const counters = { events: 0, duplicatesDropped: 0, resets: 0, rejoins: 0, resumes: 0 };
-    return { sessionId: this.chatId, messages: [], runs: [], connection: { state: 'connecting' }, counters };
+    return {
+      sessionId: this.chatId,
+      messages: [],
+      runs: [],
+      openInputs: [],
+      connection: { state: 'connecting' },
+      counters,
+    };
   }
 
   #closeIfDone(): void {

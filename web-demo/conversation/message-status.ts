@@ -24,6 +24,8 @@ export function sentenceOf(message: Message, run: Run | undefined): string | und
     case 'running':
       if (run?.cancelling === true) return 'Stopping…';
       return run !== undefined && run.attempt > 1 ? `Another worker took over (attempt ${run.attempt})` : undefined;
+    case 'waiting':
+      return 'Waiting for an answer';
     case 'failed':
       return `Failed: ${run?.error?.message ?? 'no reason was given'}`;
     case 'cancelled':

@@ -30,6 +30,7 @@ export class Announcer {
 const ENDS = {
   queued: 'The answer waits for its turn',
   running: 'The answer goes on',
+  waiting: 'The answer waits for an answer of yours',
   completed: 'The answer is complete',
   failed: 'The answer failed',
   cancelled: 'The answer was stopped',

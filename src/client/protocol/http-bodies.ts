@@ -1,11 +1,13 @@
 // Checks the JSON bodies of HTTP answers once, where they enter the client [PROTOCOL §3]. Pure. A body of another shape
 // comes from something that is not this server, and is a `not-holdline` error.
 import { ownError } from '../chat-client-error.ts';
+import { parseInputRequest, type InputRequest } from './wait-events.ts';
 import { isFields } from './wire-codec.ts';
 import type {
   AttachedFile,
   AgentInfo,
   AgentList,
+  AnswerReceipt,
   HistoryMessage,
   HistoryPage,
   RegenerateReceipt,
@@ -52,6 +54,17 @@ export function parseCreated(body: unknown): { readonly sessionId: string; reado
 
 export function parseRunId(body: unknown): string {
   return textOf(fieldsOf(body), 'runId');
+}
+
+export function parseAnswered(body: unknown): AnswerReceipt {
+  const fields = fieldsOf(body);
+  const { open } = fields;
+  return { runId: textOf(fields, 'runId'), open: typeof open === 'number' ? open : 0 };
+}
+
+/** What a later version asks for in another way is left out. */
+export function parseInputs(body: unknown): readonly InputRequest[] {
+  return listOf(fieldsOf(body), 'inputs').flatMap((item) => parseInputRequest(fieldsOf(item)) ?? []);
 }
 
 export function parseSessionPage(body: unknown): SessionPage {
@@ -107,6 +120,7 @@ function checkSession(item: unknown): SessionSummary {
   return {
     sessionId: textOf(fields, 'sessionId'),
     isActive: isFields(activeRun) || (typeof queued === 'number' && queued > 0),
+    isWaiting: isFields(activeRun) && activeRun['state'] === 'waiting',
     ...(typeof title === 'string' ? { title } : {}),
     ...(metadata === undefined ? {} : { metadata }),
     ...(typeof createdAt === 'string' ? { createdAt } : {}),

@@ -1,6 +1,7 @@
 // Converts frames of a wire into the events that this client knows. Every field is checked here once and trusted
 // afterwards. Undefined: an unknown type, or a known type without its required fields; receivers ignore both
 // [PROTOCOL §4].
+import { parseWaitEvent } from './wait-events.ts';
 import type {
   ChatEvent,
   ContentPart,
@@ -141,7 +142,7 @@ function parseRunEvent(type: string, runId: string, fields: Fields): ChatEvent |
     case 'run.failed':
       return { type, runId, error: parseWireError(fields['error'], 'failed'), ...pickUsage(fields) };
     default:
-      return undefined;
+      return parseWaitEvent(type, runId, fields);
   }
 }
 

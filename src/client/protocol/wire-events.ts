@@ -1,6 +1,10 @@
 // The types of PROTOCOL §3 and §4 as this client reads them: durable events, control events, and bodies of HTTP calls.
 // Only types, and no code shared with the server, so that the SDK ships alone. `wire-codec.ts` makes these values.
 
+import type { WaitEvent } from './wait-events.ts';
+
+export type { InputAnswer, InputClosedReason, InputKind, InputRequest } from './wait-events.ts';
+
 /** A frame of an event stream before it is parsed. Only durable events have an id (a position). */
 export interface WireFrame {
   readonly id?: string;
@@ -169,6 +173,7 @@ export type ChatEvent =
       readonly usage?: unknown;
     }
   | { readonly type: 'run.failed'; readonly runId: string; readonly error: WireError; readonly usage?: unknown }
+  | WaitEvent
   /** Offsets, inclusive, whose events the server has lost. */
   | { readonly type: 'lost'; readonly from: number; readonly to: number };
 
@@ -199,6 +204,13 @@ export interface SendReceipt {
   readonly queued: number;
 }
 
+/** The answer of `answer`. The same answer again gets the same. */
+export interface AnswerReceipt {
+  readonly runId: string;
+  /** Inputs of the run that are still open. With 0 the run continues. */
+  readonly open: number;
+}
+
 /** The answer of `regenerate`. The same `answerId` gets the same answer again. */
 export interface RegenerateReceipt extends SendReceipt {
   readonly answerId: string;
@@ -212,8 +224,10 @@ export interface SessionSummary {
   readonly createdAt?: string;
   readonly lastActiveAt?: string;
   readonly expiresAt?: string;
-  /** Is an answer being written, or about to be? */
+  /** Is an answer being written, or about to be? Also while it waits for an input. */
   readonly isActive: boolean;
+  /** Does its run wait for an answer of a reader? */
+  readonly isWaiting: boolean;
 }
 
 /** An agent that a prompt may name. */

@@ -2,6 +2,7 @@
 // of wires, merges and reconnects; unknown types and fields change nothing [PROTOCOL §4]. Not here: positions and
 // duplicates (`chat-replica.ts`), text (`parts-fold.ts`), branches (`chat-branches.ts`).
 import { hasRival, isAnswer, isPrompt, showBranch } from './chat-branches.ts';
+import { afterInput, askInput, closeInputs, settleInput } from './inputs-fold.ts';
 import { appendDelta, partsOfCalls, partsOfContent, settleToolCall, startPart, truncateParts } from './parts-fold.ts';
 import type { ChatState, Message, Part, Run } from './chat-state.ts';
 import type { ChatEvent, QueuePosition } from '../protocol/wire-events.ts';
@@ -34,6 +35,14 @@ export function foldEvent(state: ChatState, event: ChatEvent): ChatState | undef
       return changeParts(state, event.runId, (parts) => settleToolCall(parts, event));
     case 'run.restarted':
       return foldRestarted(state, event);
+    case 'input.requested':
+    case 'input.answered':
+    case 'input.closed':
+      return foldInput(state, event);
+    case 'run.waiting':
+      return putRun(state, { ...runIn(state, event.runId), state: 'waiting' });
+    case 'run.resumed':
+      return foldResumed(state, event);
     case 'lost':
       return foldLost(state, event);
     case 'run.cancelling':
@@ -161,25 +170,50 @@ function foldRestarted(state: ChatState, event: EventOf<'run.restarted'>): ChatS
   return parts === undefined ? undefined : putRun(withParts(state, answer, parts), run);
 }
 
+/** The result of a call that a reader executes is shown with the call, like one that the agent reports. */
+function foldInput(state: ChatState, event: EventOf<'input.requested' | 'input.answered' | 'input.closed'>): ChatState {
+  const answer = findAnswer(state, event.runId);
+  const run = runIn(state, event.runId);
+  if (answer === undefined) return state;
+  if (event.type === 'input.requested') return replaceMessage(state, answer, askInput(answer, event, run.leg ?? 0));
+  const settled = settleInput(answer, event);
+  if (settled === answer) return state;
+  const input = settled.inputs?.find(({ inputId }) => inputId === event.inputId);
+  const { toolCallId } = input ?? {};
+  const parts =
+    input?.kind === 'tool' && event.type === 'input.answered' && toolCallId !== undefined
+      ? settleToolCall(settled.parts, { ...event.answer, type: 'tool.result', runId: event.runId, toolCallId })
+      : settled.parts;
+  return putRun(replaceMessage(state, answer, { ...settled, parts }), afterInput(run, settled));
+}
+
+function foldResumed(state: ChatState, event: EventOf<'run.resumed'>): ChatState {
+  const { runId, messageId, leg, attempt } = event;
+  const waited = { ...runIn(state, runId), ahead: undefined, paused: undefined, startsInSeconds: undefined };
+  const run: Run = { ...waited, state: 'running', messageId, leg, attempt };
+  return withAnswer(putRun(state, run), run, messageId);
+}
+
 function foldRunEnd(
   state: ChatState,
   event: EventOf<'run.cancelling' | 'run.cancelled' | 'run.completed' | 'run.failed'>,
 ): ChatState {
   const run: Run = { ...runIn(state, event.runId), ahead: undefined, paused: undefined, startsInSeconds: undefined };
+  const ended = event.type === 'run.cancelling' ? state : changeAnswer(state, event.runId, closeInputs);
   const usage = !('usage' in event) || event.usage === undefined ? {} : { usage: event.usage };
   switch (event.type) {
     case 'run.cancelling':
       return putRun(state, { ...run, cancelling: true });
     case 'run.cancelled': {
       const by = event.by === undefined ? {} : { cancelledBy: event.by };
-      return putRun(state, { ...run, state: 'cancelled', cancelling: false, ...by, ...usage });
+      return putRun(ended, { ...run, state: 'cancelled', cancelling: false, ...by, ...usage });
     }
     case 'run.completed': {
       const reason = event.finishReason === undefined ? {} : { finishReason: event.finishReason };
-      return putRun(state, { ...run, state: 'completed', cancelling: false, ...reason, ...usage });
+      return putRun(ended, { ...run, state: 'completed', cancelling: false, ...reason, ...usage });
     }
     case 'run.failed':
-      return putRun(state, { ...run, state: 'failed', cancelling: false, error: event.error, ...usage });
+      return putRun(ended, { ...run, state: 'failed', cancelling: false, error: event.error, ...usage });
   }
 }
 
@@ -201,6 +235,14 @@ function putRun(state: ChatState, run: Run): ChatState {
 function changeParts(state: ChatState, runId: string, change: (parts: readonly Part[]) => readonly Part[]): ChatState {
   const answer = findAnswer(state, runId);
   return answer === undefined ? state : withParts(state, answer, change(answer.parts));
+}
+
+function changeAnswer(state: ChatState, runId: string, change: (answer: Message) => Message): ChatState {
+  const answer = findAnswer(state, runId);
+  const changed = answer === undefined ? answer : change(answer);
+  return answer === undefined || changed === undefined || changed === answer
+    ? state
+    : replaceMessage(state, answer, changed);
 }
 
 function withParts(state: ChatState, answer: Message, parts: readonly Part[]): ChatState {

@@ -1,7 +1,14 @@
 // What a reader sees of a chat: messages made of parts, and the runs that write them. Plain immutable values: a changed
 // value is a new object and an unchanged one is the same object, so a view may compare by identity. Only `chat-fold.ts`
 // makes new ones from events.
-import type { PartKind, ToolResult, WireError } from '../protocol/wire-events.ts';
+import type {
+  InputAnswer,
+  InputClosedReason,
+  InputRequest,
+  PartKind,
+  ToolResult,
+  WireError,
+} from '../protocol/wire-events.ts';
 
 export interface TextPart {
   /** The part's number within its run. Stable across reconnects, so a view can use it as a key. */
@@ -45,6 +52,21 @@ export interface Alternatives {
   readonly next: string | undefined;
 }
 
+/** What a run asks its readers for. Anybody who may write to the chat answers it, once, with `chat.answer`. */
+export interface Input extends InputRequest {
+  /** `closed`: it ended without an answer. */
+  readonly state: 'open' | 'answered' | 'closed';
+  /** The leg of the run that asks: a leg is what a run writes between two waits. */
+  readonly leg: number;
+  /** Of an answered input. */
+  readonly answer?: InputAnswer;
+  /** The user who answered. */
+  readonly answeredBy?: string;
+  readonly answeredAt?: string;
+  /** Of a closed input. */
+  readonly closedReason?: InputClosedReason;
+}
+
 export interface Message {
   readonly messageId: string;
   /** `user`, `assistant`, or another role the server names. */
@@ -56,6 +78,8 @@ export interface Message {
   readonly runId?: string;
   /** Of a prompt: what calls of the answer before gave. Its parts may be empty. */
   readonly toolResults?: readonly ToolResult[];
+  /** Of an answer: what its run asks for, and asked for, oldest first. Absent where it asked for nothing. */
+  readonly inputs?: readonly Input[];
   /** It came with the first prompt, from a conversation that was held elsewhere. On every branch. */
   readonly isGiven?: true;
   /** Of a prompt: the run that it follows. Absent for the first prompt of the chat. */
@@ -73,7 +97,8 @@ export interface Message {
   readonly error?: WireError;
 }
 
-export type RunState = 'queued' | 'running' | 'completed' | 'failed' | 'cancelled';
+/** `waiting`: it waits for the inputs of its answer, without a worker. */
+export type RunState = 'queued' | 'running' | 'waiting' | 'completed' | 'failed' | 'cancelled';
 
 export interface Run {
   readonly runId: string;
@@ -84,6 +109,8 @@ export interface Run {
   readonly messageId?: string;
   /** 1 for the first; higher after a worker took over from another. */
   readonly attempt: number;
+  /** How often it was resumed after a wait. Absent before that. */
+  readonly leg?: number;
   readonly model?: string;
   readonly agent?: string;
   /** A stop was requested and has not taken effect yet. */
@@ -135,7 +162,7 @@ export const EMPTY_CHAT: ChatState = { messages: [], hidden: [], runs: [] };
 
 /** Whether the terminal of the run is still to come. */
 export function isOpen(run: Run): boolean {
-  return run.state === 'queued' || run.state === 'running';
+  return run.state === 'queued' || run.state === 'running' || run.state === 'waiting';
 }
 
 export function isTextual(kind: PartKind): kind is 'text' | 'reasoning' {

@@ -6,8 +6,18 @@ import type { ChatState, Message } from './chat-state.ts';
 export function reuseState(old: ChatState, fresh: ChatState): ChatState {
   return {
     ...fresh,
-    messages: reuseList(old.messages, fresh.messages, keyOfMessage),
+    messages: reuseList(old.messages, fresh.messages, keyOfMessage, reuseMessage),
     runs: reuseList(old.runs, fresh.runs, (run) => run.runId),
+  };
+}
+
+/** In a message that differs, the parts and inputs that do not. */
+function reuseMessage(old: Message, fresh: Message): Message {
+  const { inputs } = fresh;
+  return {
+    ...fresh,
+    parts: reuseList(old.parts, fresh.parts, ({ part }) => String(part)),
+    ...(inputs === undefined ? {} : { inputs: reuseList(old.inputs ?? [], inputs, ({ inputId }) => inputId) }),
   };
 }
 
@@ -16,11 +26,18 @@ function keyOfMessage({ messageId, role, isGiven }: Message): string {
   return `${messageId} ${role} ${isGiven === true}`;
 }
 
-function reuseList<T>(old: readonly T[], fresh: readonly T[], keyOf: (item: T) => string): readonly T[] {
+/** The old list if nothing differs, else the fresh one with the old objects for what does not. */
+export function reuseList<T>(
+  old: readonly T[],
+  fresh: readonly T[],
+  keyOf: (item: T) => string,
+  reuse: (old: T, fresh: T) => T = (_old, item) => item,
+): readonly T[] {
   const known = new Map(old.map((item) => [keyOf(item), item]));
   const reused = fresh.map((item) => {
     const before = known.get(keyOf(item));
-    return before !== undefined && sameValue(before, item) ? before : item;
+    if (before === undefined) return item;
+    return sameValue(before, item) ? before : reuse(before, item);
   });
   const same = reused.length === old.length && reused.every((item, index) => item === old[index]);
   return same ? old : reused;
