@@ -374,6 +374,29 @@ describe('a run that waits', () => {
     ]);
     call.say('In Turin.').finish();
     expect(await rig.terminal()).toMatchObject({ type: 'run.completed', finishReason: 'stop' });
+    await rig.prompt('and then?');
+    expect((await rig.model.call(2)).request.messages).toEqual([
+      ...call.request.messages,
+      { role: 'assistant', content: 'In Turin.' },
+      { role: 'user', content: 'and then?' },
+    ]);
+  });
+
+  it('keeps a call without arguments before what its model said behind it', async () => {
+    await WaitRig.open(openMemory, { agent: { clientTools: 'wait' } });
+    rig.startWorker();
+    const { runId } = await rig.prompt('where am I?');
+    const bare: ProviderEvent = { type: 'tool-call', index: 0, id: 'a', name: 'look', argumentsText: '' };
+    (await rig.model.call(0)).say(bare, { type: 'finish', reason: 'tool-calls' });
+    await rig.until('run.waiting');
+    await rig.answer(runId, 'a', { result: 'Turin' });
+    (await rig.model.call(1)).say('In Turin.').finish();
+    await rig.terminal();
+    const history = await rig.sessions.history(rig.alice, rig.ref, 10, undefined);
+    expect(history.messages.at(-1)?.parts).toMatchObject([
+      { kind: 'tool-call', toolCallId: 'a', result: 'Turin' },
+      { kind: 'text', text: 'In Turin.' },
+    ]);
   });
 
   it('is none where the agent does not say so: the run completes with the calls', async () => {

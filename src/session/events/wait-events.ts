@@ -1,4 +1,7 @@
 // The events of a run that waits for a human: what it asks, each answer, and its continuation. PROTOCOL §4.
+/** The error of a call whose result did not come in time. For models, and for readers. */
+export const NO_ANSWER = 'no answer came in time';
+
 /** What a run asks a human for: whether a call may be made, the answer to a question, or the result of a call that the
  *  client executes. */
 export type InputKind = 'approval' | 'question' | 'tool';

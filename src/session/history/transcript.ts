@@ -13,6 +13,7 @@ import {
   type ToolCall,
   type ToolOutcome,
 } from '../events/chat-event.ts';
+import { NO_ANSWER, type InputAnswered, type InputClosed } from '../events/wait-events.ts';
 
 /** `given`: of a message that came with the first prompt, from a conversation held elsewhere. */
 export type MessageStatus = 'given' | 'sent' | 'queued' | 'streaming' | 'completed' | 'failed' | 'cancelled';
@@ -75,6 +76,8 @@ interface FoldingRun {
   readonly finished: { kind: AnswerPart['kind']; chunks: string[] }[];
   readonly heads: Map<number, PartHead>;
   readonly results: Map<string, { result?: unknown; error?: string }>;
+  /** Inputs that ask the client for the result of a call, with that call. */
+  readonly askedCalls: Map<string, string>;
 }
 
 interface GivenTurn {
@@ -179,6 +182,7 @@ export class Transcript {
       finished: [],
       heads: new Map(),
       results: new Map(),
+      askedCalls: new Map(),
     };
     this.#runs.set(runId, turn.run);
   }
@@ -205,6 +209,13 @@ function foldRun(run: FoldingRun, event: ChatEvent, offset: number): void {
     case 'tool.result':
       run.results.set(event.toolCallId, event.error === undefined ? { result: event.result } : { error: event.error });
       return;
+    case 'input.requested':
+      if (event.kind === 'tool' && event.toolCallId !== undefined) run.askedCalls.set(event.inputId, event.toolCallId);
+      return;
+    case 'input.answered':
+    case 'input.closed':
+      settleCall(run, event);
+      return;
     case 'run.completed':
       run.status = 'completed';
       if (event.usage !== undefined) run.usage = event.usage;
@@ -221,6 +232,18 @@ function foldRun(run: FoldingRun, event: ChatEvent, offset: number): void {
     default:
       run.streamed.apply(event, offset);
   }
+}
+
+/** The answer to an input of the kind `tool` is the result of its call. */
+function settleCall({ askedCalls, results }: FoldingRun, event: InputAnswered | InputClosed): void {
+  const toolCallId = askedCalls.get(event.inputId);
+  if (toolCallId === undefined) return;
+  if (event.type === 'input.closed') {
+    if (event.reason === 'expired') results.set(toolCallId, { error: NO_ANSWER });
+    return;
+  }
+  const { result, error } = event;
+  results.set(toolCallId, error === undefined ? { result: result ?? null } : { error });
 }
 
 /** Removes the tool calls that a restart drops, with their results: the next attempt may produce another part there. */
@@ -294,10 +317,21 @@ function answerMessage(run: FoldingRun): TranscriptMessage | undefined {
   };
 }
 
+/** A finished part without text, such as a call without arguments, has no `run.answer`: only its `part.started` names
+ *  it. */
+function wholeParts({ finished, streamed }: FoldingRun): AnswerPart[] {
+  const begun = streamed.parts();
+  if (finished.length === 0) return begun;
+  return Array.from({ length: Math.max(finished.length, begun.length) }, (_, i) => {
+    const stored = finished[i];
+    return stored === undefined
+      ? { kind: begun[i]?.kind ?? 'text', text: '' }
+      : { kind: stored.kind, text: stored.chunks.join('') };
+  });
+}
+
 function answerParts(run: FoldingRun): TranscriptPart[] {
-  const stored = Array.from(run.finished, (part) => ({ kind: part.kind, text: part.chunks.join('') }));
-  const parts: AnswerPart[] = stored.length > 0 ? stored : run.streamed.parts();
-  return parts.map((part, i) => {
+  return wholeParts(run).map((part, i) => {
     const head = run.heads.get(i) ?? {};
     const result = head.toolCallId === undefined ? undefined : run.results.get(head.toolCallId);
     return { ...part, ...head, ...result };

@@ -2,15 +2,18 @@
 // over the run's own events, in log order. Pure.
 import type { AnswerBuilder } from '../../session/events/answer-builder.ts';
 import type { ChatEvent, ToolOutcome } from '../../session/events/chat-event.ts';
-import type { InputAnswered, InputClosed, InputRequested } from '../../session/events/wait-events.ts';
+import {
+  NO_ANSWER,
+  type InputAnswered,
+  type InputClosed,
+  type InputRequested,
+} from '../../session/events/wait-events.ts';
 import type { TranscriptPart } from '../../session/history/transcript.ts';
 import type { EarlierLegs, HumanAnswer, ModelMessage } from '../provider.ts';
 import { answerMessages } from './called-tools.ts';
 
 /** The tool of the call that shows a model an input without a call of its own. The AI SDK wire uses the same name. */
 const ASK_TOOL = 'ask_user';
-/** For a model and for an agent's code, in place of an answer. */
-export const NO_ANSWER = 'no answer came in time';
 
 interface Asked {
   readonly request: InputRequested;
