@@ -6,7 +6,9 @@ import { encodeEvent, type ChatEvent, type PartKind, type RunError } from '../..
 import type { CommandLog } from '../../src/session/commands/command-log.ts';
 import { findRun, type RunInfo } from '../../src/session/commands/command-state.ts';
 import { foldDrafts } from '../../src/session/commands/decisions.ts';
-import { endRun } from '../../src/session/commands/run-ending.ts';
+import { endRun, readRun } from '../../src/session/commands/run-ending.ts';
+import { askInputs } from '../../src/session/waits/ask-inputs.ts';
+import type { NewWait } from '../../src/session/waits/new-wait.ts';
 import type { SessionRef } from '../../src/session/session-ref.ts';
 import { chatTopic } from '../../src/session/topic-names.ts';
 
@@ -36,20 +38,18 @@ export class FakeRun {
     this.#answer = answer;
   }
 
-  /** Starts the run, or restarts it from what was said before. */
+  /** Starts the run, resumes it after a wait, or restarts it from what was said before. */
   static async take(node: Node, sessionId: string, runId: string, tenant = 'default'): Promise<FakeRun> {
     const ref = { tenant, sessionId };
-    return node.commandLog.transact<FakeRun>(ref, (loaded) => {
+    const taken = await node.commandLog.transact<FakeRun>(ref, (loaded) => {
       const run = loaded === undefined ? undefined : findRun(loaded.state, runId);
       if (loaded === undefined || run === undefined) throw new Error('no such run');
-      const event: ChatEvent = {
-        type: 'run.started',
-        runId,
-        messageId: run.answerId,
-        attempt: run.attempt + 1,
-        model: run.model,
-        createdAt: NOW,
-      };
+      const { answerId: messageId, attempt, model, leg = 0 } = run;
+      const isResumed = run.startedAt !== null && run.state === 'queued';
+      const head = { runId, messageId, attempt: attempt + 1, createdAt: NOW };
+      const event: ChatEvent = isResumed
+        ? { type: 'run.resumed', ...head, leg: leg + 1 }
+        : { type: 'run.started', ...head, model };
       return {
         ...foldDrafts(loaded.state, [{ event }]),
         fencing: 'take',
@@ -60,6 +60,15 @@ export class FakeRun {
         },
       };
     });
+    // What earlier legs said.
+    await readRun(node.broker, ref, taken.#epoch, taken.run, taken.#fence, taken.#answer);
+    return taken;
+  }
+
+  /** Asks a human, and gives the run out of hand. `createdAt`: of the inputs. */
+  async ask(wait: NewWait, createdAt = NOW): Promise<void> {
+    const holder = { fence: this.#fence, seq: (this.#seq += 1) };
+    await askInputs(this.#node.commandLog, this.#ref, this.run, wait, createdAt, holder);
   }
 
   /** Appends one delta for each text. */

@@ -33,6 +33,8 @@ interface FoldingRun {
   readonly queued: Extract<ChatEvent, { type: 'run.queued' }>;
   readonly attempts: RunAttempt[];
   cancellingAt?: string;
+  /** The inputs of its last wait that are open. With none it is queued again. Undefined: it is not behind a wait. */
+  open?: Set<string> | undefined;
   terminal?: RunTerminal;
 }
 
@@ -58,6 +60,16 @@ function foldRun(run: FoldingRun, event: ChatEvent): void {
     case 'run.restarted':
       run.attempts.push({ attempt: event.attempt, startedAt: event.createdAt });
       return;
+    case 'run.waiting':
+      run.open = new Set(event.inputs);
+      return;
+    case 'input.answered':
+    case 'input.closed':
+      run.open?.delete(event.inputId);
+      return;
+    case 'run.resumed':
+      run.open = undefined;
+      return;
     case 'run.cancelling':
       run.cancellingAt ??= event.createdAt;
       return;
@@ -71,7 +83,7 @@ function foldRun(run: FoldingRun, event: ChatEvent): void {
   }
 }
 
-function timelineOf({ queued, attempts, cancellingAt, terminal }: FoldingRun): RunTimeline {
+function timelineOf({ queued, attempts, cancellingAt, open, terminal }: FoldingRun): RunTimeline {
   const { runId, messageId, agent, model, createdAt: queuedAt } = queued;
   const times: RunTimes = {
     queued: queuedAt,
@@ -83,13 +95,20 @@ function timelineOf({ queued, attempts, cancellingAt, terminal }: FoldingRun): R
     messageId,
     agent,
     model,
-    state: stateOf(attempts.length, cancellingAt, terminal),
+    state:
+      terminal === undefined && open !== undefined
+        ? stateBehindWait(open)
+        : stateOf(attempts.length, cancellingAt, terminal),
     queuedAt,
     attempts,
     ...(cancellingAt === undefined ? {} : { cancellingAt }),
     ...(terminal === undefined ? {} : endOf(terminal)),
     ...runFigures(times, attempts.length, terminal),
   };
+}
+
+function stateBehindWait(open: ReadonlySet<string>): RunTimeline['state'] {
+  return open.size > 0 ? 'waiting' : 'queued';
 }
 
 function stateOf(

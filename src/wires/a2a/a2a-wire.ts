@@ -46,6 +46,11 @@ class TaskFrames implements RunFrames {
   readonly #shown = new Map<number, number>();
   #facts: RunFacts = { state: 'queued', changedAt: undefined };
 
+  /** A task that waits for a message ends its stream, as one that has ended. [A2A §3.1.2] */
+  get isOver(): boolean {
+    return this.#facts.state === 'waiting';
+  }
+
   constructor(runId: string, { sessionId, rpcId, history }: A2aRequest) {
     this.#ref = { sessionId, runId };
     this.#history = history;
@@ -73,7 +78,7 @@ class TaskFrames implements RunFrames {
       rest += this.#extend(part, whole.slice(end));
     }
     // A client reads no further than a task that has ended, so here the task ends behind its last text.
-    const isSplit = rest !== '' && isEnded(this.#facts.state);
+    const isSplit = rest !== '' && (isEnded(this.#facts.state) || this.isOver);
     const facts = isSplit ? { ...this.#facts, state: 'running' as const, error: undefined } : this.#facts;
     const task = this.#frame({ task: taskOfRun(this.#ref, facts, { artifacts, history: this.#history }) });
     return task + rest + (isSplit ? this.#status() : '');
@@ -82,9 +87,14 @@ class TaskFrames implements RunFrames {
   tell(change: Change, view: RunView): string | undefined {
     switch (change.type) {
       case 'started':
+      case 'waiting':
+      case 'resumed':
       case 'ended':
         this.#facts = factsOfView(view);
         return this.#status();
+      case 'answered':
+        this.#facts = factsOfView(view);
+        return '';
       case 'delta':
         return view.parts[change.part]?.kind === 'text' ? this.#extend(change.part, change.text) : '';
       case 'rewound':

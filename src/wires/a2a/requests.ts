@@ -17,7 +17,10 @@ type ContentPart = JsonObject & { readonly type: string };
 
 export interface SendParams {
   readonly messageId: string;
+  /** Of a prompt. */
   readonly content: string | ContentPart[];
+  /** As they were sent. */
+  readonly parts: readonly JsonObject[];
   /** The session. Undefined: a new one. */
   readonly contextId: string | undefined;
   /** The message continues this task. */
@@ -54,11 +57,17 @@ export function parseSend(given: unknown): SendParams {
   const messageId = message['messageId'];
   if (typeof messageId !== 'string' || !MESSAGE_ID.test(messageId))
     throw invalidField('message.messageId', 'must be 1 to 128 characters of A-Z a-z 0-9 _ . : -');
+  const contextId = contextIdOf(message, 'message.contextId');
+  const task = isGiven(message['taskId']) ? taskOf(message['taskId']) : undefined;
+  if (task !== undefined && contextId !== undefined && contextId !== task.sessionId)
+    throw invalidField('message.contextId', 'is not that of the task');
+  const parts = partsOf(message['parts']);
   return {
     messageId,
-    content: contentOf(message['parts']),
-    contextId: contextIdOf(message, 'message.contextId'),
-    task: isGiven(message['taskId']) ? taskOf(message['taskId']) : undefined,
+    content: task === undefined ? contentOf(parts) : '',
+    parts,
+    contextId,
+    task,
     returnImmediately: configuration['returnImmediately'] === true,
     withPrompt: wantsPrompt(configuration, 'configuration.historyLength'),
   };
@@ -105,16 +114,19 @@ export function refuseVersion(version: string | undefined): void {
   throw new A2aError('version-not-supported', 'A2A-Version must be 1.0');
 }
 
-function contentOf(given: unknown): SendParams['content'] {
+function partsOf(given: unknown): readonly JsonObject[] {
   if (!Array.isArray(given) || given.length === 0 || given.length > PARTS_MAX)
     throw invalidField('message.parts', `must be a list of 1 to ${PARTS_MAX} parts`);
+  return given.map((part, at) => objectOf(part, `message.parts[${at}]`));
+}
+
+function contentOf(given: readonly JsonObject[]): SendParams['content'] {
   const parts = given.map((part, at) => partOf(part, `message.parts[${at}]`));
   const [only] = parts;
   return parts.length === 1 && typeof only?.['text'] === 'string' ? only['text'] : parts;
 }
 
-function partOf(given: unknown, field: string): ContentPart {
-  const { text, url, raw, mediaType, filename } = objectOf(given, field);
+function partOf({ text, url, raw, mediaType, filename }: JsonObject, field: string): ContentPart {
   const isImage = typeof mediaType === 'string' && mediaType.startsWith('image/');
   if (typeof text === 'string') {
     if (text === '') throw invalidField(`${field}.text`, 'is empty');

@@ -1,6 +1,7 @@
 // A run as a task of A2A: its state, its status, and its text parts as artifacts. [A2A §4.1]
 import type { RunError, RunUsage } from '../../session/events/chat-event.ts';
 import { encodeRunName, type RunName } from '../run-name.ts';
+import { askMessage, type AskedInput } from './input-required.ts';
 
 export const taskStates = [
   'TASK_STATE_SUBMITTED',
@@ -33,6 +34,8 @@ export interface RunFacts {
   /** The time of the last change of the state. ISO 8601. */
   readonly changedAt: string | undefined;
   readonly error?: RunError | undefined;
+  /** What a waiting run asks for. */
+  readonly asked?: readonly AskedInput[] | undefined;
   readonly finishReason?: string | undefined;
   readonly usage?: RunUsage | undefined;
 }
@@ -87,11 +90,12 @@ export function statusUpdate(ref: RunName, facts: RunFacts, extra: object = {}):
   };
 }
 
-function statusOf(ref: RunName, { state, changedAt, error }: RunFacts): unknown {
+function statusOf(ref: RunName, { state, changedAt, error, asked = [] }: RunFacts): unknown {
   return {
     state: STATES[state],
     ...(changedAt === undefined ? {} : { timestamp: changedAt }),
     ...(error === undefined ? {} : { message: errorMessage(ref, error) }),
+    ...(state !== 'waiting' || asked.length === 0 ? {} : { message: askMessage(ref, asked) }),
   };
 }
 

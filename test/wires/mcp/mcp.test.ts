@@ -1,70 +1,17 @@
-// The MCP server, called by the real client of each era: the three tools, waits that end, Stop, refusals as results of
+// The MCP server, called by the real client of each era: the tools, waits that end, Stop, refusals as results of
 // a tool, and what is refused with an HTTP status.
-import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { PAGES_PER_USER_MAX, PAGES_WAITING_PER_USER_MAX } from '../../../src/gateway/http/page-reads.ts';
-import { FakeRun } from '../../support/gateway-fake-run.ts';
 import { startHarness, type Harness } from '../../support/gateway-harness.ts';
 import { eventually } from '../../support/wait-for.ts';
-
-type Era = 'modern' | 'handshake';
-
-interface Called {
-  readonly isError: boolean;
-  readonly result: {
-    readonly run?: string;
-    readonly session?: string;
-    readonly state?: string;
-    readonly text?: string;
-    readonly error?: { readonly code: string; readonly message: string };
-  };
-}
-
-interface Mcp extends Harness {
-  readonly url: string;
-  readonly client: Client;
-  tool(name: string, args: Readonly<Record<string, unknown>>, client?: Client): Promise<Called>;
-  connect(user: string, era?: Era, claims?: Readonly<Record<string, unknown>>): Promise<Client>;
-  take(run: string | undefined): Promise<FakeRun>;
-}
-
-async function start(era: Era = 'modern', options: Parameters<typeof startHarness>[0] = {}): Promise<Mcp> {
-  const h = await startHarness(options);
-  const { url } = await h.listen();
-  const connect: Mcp['connect'] = async (user, as = era, claims = {}) => {
-    const client = new Client(
-      { name: 'test', version: '1' },
-      as === 'modern' ? { versionNegotiation: { mode: { pin: '2026-07-28' } } } : {},
-    );
-    const requestInit = { headers: { authorization: h.bearer(user, claims) } };
-    await client.connect(new StreamableHTTPClientTransport(new URL(`${url}/mcp`), { requestInit }));
-    onTestFinished(() => client.close());
-    return client;
-  };
-  const own = await connect('ann');
-  return {
-    ...h,
-    url,
-    client: own,
-    connect,
-    async tool(name, args, client = own) {
-      const { isError, content } = await client.callTool({ name, arguments: args });
-      const [block] = content as readonly { readonly text?: string }[];
-      return { isError: isError === true, result: JSON.parse(block?.text ?? '') as Called['result'] };
-    },
-    async take(run) {
-      const [sessionId = '', runId = ''] = run?.split('.') ?? [];
-      return FakeRun.take(h, sessionId, runId);
-    },
-  };
-}
+import { start } from './mcp-rig.ts';
 
 describe.each(['modern', 'handshake'] as const)('an MCP client of the era `%s`', (era) => {
-  it('connects, lists three tools, and runs a prompt to its end', async () => {
+  it('connects, lists the tools, and runs a prompt to its end', async () => {
     const mcp = await start(era);
     expect(mcp.client.getServerVersion()?.name).toBe('holdline');
     const { tools } = await mcp.client.listTools();
-    expect(tools.map(({ name }) => name)).toEqual(['start_run', 'get_run', 'stop_run']);
+    expect(tools.map(({ name }) => name)).toEqual(['start_run', 'get_run', 'stop_run', 'answer_run']);
 
     const started = await mcp.tool('start_run', { prompt: 'hello', session: 'chat' });
     expect(started).toMatchObject({ isError: false, result: { session: 'chat', state: 'queued', text: '' } });

@@ -3,9 +3,12 @@
 import type { FastifyRequest } from 'fastify';
 import { traceOfRequest } from '../../../base/tracing.ts';
 import { encodePosition, parsePosition, type Position } from '../../../broker/position.ts';
+import { findRun, type RunInfo } from '../../../session/commands/command-state.ts';
+import type { JsonObject } from '../../../session/events/chat-event.ts';
 import type { RunTimeline } from '../../../session/history/run-timeline.ts';
 import type { RunView } from '../../../stream/run/run-view.ts';
 import { A2aError, invalidField } from '../../../wires/a2a/a2a-error.ts';
+import { answersOf, notWaiting } from '../../../wires/a2a/input-required.ts';
 import { promptMessage } from '../../../wires/a2a/prompt-message.ts';
 import { parseList, parseSend, parseTask, type SendParams } from '../../../wires/a2a/requests.ts';
 import { factsOfView } from '../../../wires/a2a/run-facts.ts';
@@ -65,7 +68,8 @@ export class A2aMethods {
   async subscribe(identity: Identity, given: unknown): Promise<TaskStream> {
     const { task } = parseTask(given);
     const start = await this.#startAt(identity, task, true);
-    if (await this.#hasEnded(identity, task)) throw new A2aError('unsupported-operation', 'the task has ended: get it');
+    if ((await this.#stateOf(identity, task)) === undefined)
+      throw new A2aError('unsupported-operation', 'the task has ended: get it');
     return { task, start, history: undefined };
   }
 
@@ -104,10 +108,10 @@ export class A2aMethods {
     request: FastifyRequest,
     identity: Identity,
     agent: string,
-    { messageId, content, contextId, task: continued, withPrompt }: SendParams,
+    { messageId, content, parts, contextId, task: continued, withPrompt }: SendParams,
   ): Promise<Pick<TaskStream, 'task' | 'history'>> {
     const { commands, newId } = this.#deps;
-    if (continued !== undefined) await this.#refuseContinuation(identity, continued);
+    if (continued !== undefined) return this.#answer(request, identity, continued, parts);
     const sessionId = contextId ?? freshId(identity, newId);
     const body = { messageId, content, agent };
     const trace = traceOfRequest(request.headers['traceparent']);
@@ -118,10 +122,22 @@ export class A2aMethods {
     return { task, history: withPrompt ? [promptMessage(task, messageId, content)] : undefined };
   }
 
-  async #refuseContinuation(identity: Identity, task: RunName): Promise<never> {
-    await this.#startAt(identity, task);
-    const metadata = { field: 'message.taskId' };
-    throw new A2aError('unsupported-operation', 'message.taskId: the task does not wait for a message', { metadata });
+  /** A message that continues a task answers what its run asked for. */
+  async #answer(
+    request: FastifyRequest,
+    identity: Identity,
+    task: RunName,
+    parts: readonly JsonObject[],
+  ): Promise<Pick<TaskStream, 'task' | 'history'>> {
+    const { inputs } = await this.#read(request, identity, task);
+    if (inputs.length === 0) throw notWaiting();
+    const answers = answersOf(parts, inputs);
+    for (const [at, { inputId }] of answers.entries())
+      if (!inputs.some((input) => input.request.inputId === inputId))
+        throw invalidField(`message.parts[${at}].data.inputId`, 'names no input of the task');
+    for (const { inputId, reply } of answers)
+      await this.#deps.commands.answerInput(identity, task.sessionId, inputId, reply);
+    return { task, history: undefined };
   }
 
   /** `hasRoom`: the node has admitted the stream of the request. @throws SessionError not-found, run-not-found */
@@ -129,15 +145,19 @@ export class A2aMethods {
     return this.#deps.streams.startAtRun(identity, sessionId, runId, { hasRoom });
   }
 
-  async #hasEnded(identity: Identity, { sessionId, runId }: RunName): Promise<boolean> {
+  /** Undefined: the run has ended. */
+  async #stateOf(identity: Identity, { sessionId, runId }: RunName): Promise<RunInfo['state'] | undefined> {
     const { sessionIds, sessions } = this.#deps;
     const { state } = await sessions.authorize(identity.principal, await sessionIds.find(identity, sessionId));
-    return state.runs.every((run) => run.runId !== runId);
+    return findRun(state, runId)?.state;
   }
 
   async #wait(request: FastifyRequest, identity: Identity, task: RunName, timeoutMs: number): Promise<void> {
-    const hasEnded = (): Promise<boolean> => this.#hasEnded(identity, task);
-    await this.#deps.runWaits.wait(request, identity, { ...task, wire: 'a2a', timeoutMs, hasEnded });
+    const hasEnded = async (): Promise<boolean> => {
+      const state = await this.#stateOf(identity, task);
+      return state === undefined || state === 'waiting';
+    };
+    await this.#deps.runWaits.wait(request, identity, { ...task, wire: 'a2a', timeoutMs, hasEnded, endsAtWait: true });
   }
 
   /** The run as the log has it now. */

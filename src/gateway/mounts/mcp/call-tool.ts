@@ -1,12 +1,14 @@
-// What the three MCP tools do: they start, read and stop runs with the commands of the native protocol. A run continues
-// when the request that waits for it ends.
+// What the MCP tools do: they start, read, answer and stop runs with the commands of the native protocol. A run
+// continues when the request that waits for it ends.
 import { createHash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import type { JsonObject } from '../../../session/events/chat-event.ts';
 import { isSessionError, SessionError } from '../../../session/errors.ts';
+import type { OpenInput } from '../../../session/inputs.ts';
+import { pickReply } from '../../../session/waits/input-reply.ts';
 import type { Sessions } from '../../../session/sessions.ts';
 import { traceOfRequest } from '../../../base/tracing.ts';
-import { toolResult, type RunResult, type ToolCall } from '../../../wires/mcp/tools.ts';
+import { askedInput, toolResult, type RunResult, type ToolCall } from '../../../wires/mcp/tools.ts';
 import { decodeRunName, encodeRunName, type RunName } from '../../../wires/run-name.ts';
 import type { Identity } from '../../auth/identity.ts';
 import type { ChatCommands } from '../../chat-commands.ts';
@@ -37,6 +39,11 @@ export async function callTool(
 ): Promise<JsonObject> {
   if (call.name === 'start_run') return toolResult(await startRun(deps, identity, call.args, request));
   const run = mustBeRun(call.args.run);
+  if (call.name === 'answer_run') {
+    const { sessionId } = run;
+    const { runId } = await deps.commands.answerInput(identity, sessionId, call.args.input, pickReply(call.args));
+    return toolResult(await readRun(deps, identity, { sessionId, runId }));
+  }
   const waitMs = call.name === 'stop_run' ? STOP_WAIT_MS : (call.args.wait_ms ?? 0);
   if (call.name === 'stop_run') await stopRun(deps, identity, run);
   return toolResult(await readAtEnd(deps, identity, run, waitMs, request));
@@ -104,7 +111,7 @@ async function readAtEnd(
   let result = await readRun(deps, identity, run);
   if (waitMs === 0 || isOver(result)) return result;
   const hasEnded = async (): Promise<boolean> => isOver((result = await readRun(deps, identity, run)));
-  await deps.runWaits.wait(request, identity, { ...run, wire: 'mcp', timeoutMs: waitMs, hasEnded });
+  await deps.runWaits.wait(request, identity, { ...run, wire: 'mcp', timeoutMs: waitMs, hasEnded, endsAtWait: true });
   return isOver(result) ? result : readRun(deps, identity, run);
 }
 
@@ -113,11 +120,8 @@ function isOver({ state }: RunResult): boolean {
 }
 
 /** The run and its answer so far. @throws SessionError not-found, run-not-found */
-async function readRun(
-  { sessionIds, sessions, reads }: McpToolsDeps,
-  identity: Identity,
-  { sessionId, runId }: RunName,
-): Promise<RunResult> {
+async function readRun(deps: McpToolsDeps, identity: Identity, { sessionId, runId }: RunName): Promise<RunResult> {
+  const { sessionIds, sessions, reads } = deps;
   const { principal } = identity;
   const ref = await sessionIds.find(identity, sessionId);
   // The last messages of the branch that ends with the run: its prompt, and its answer once it has begun.
@@ -125,14 +129,27 @@ async function readRun(
   const last = messages.at(-1);
   if (last === undefined) throw new SessionError('run-not-found');
   const { status, content, usage, error } = last;
+  const inputs = ENDED.has(status) ? [] : await openInputsOf(deps, identity, { sessionId, runId });
   return {
     run: encodeRunName({ sessionId, runId }),
     session: sessionId,
-    state: STATES[status],
+    state: inputs.length > 0 ? 'waiting' : STATES[status],
     text: last.role === 'assistant' && typeof content === 'string' ? content : '',
+    ...(inputs.length === 0 ? {} : { inputs: inputs.map(askedInput) }),
     ...(usage === undefined ? {} : { usage }),
     ...(error === undefined ? {} : { error }),
   };
+}
+
+/** Statuses of the message of a run that has ended. */
+const ENDED: ReadonlySet<string> = new Set(['given', 'completed', 'failed', 'cancelled']);
+
+async function openInputsOf(
+  { commands }: McpToolsDeps,
+  identity: Identity,
+  { sessionId, runId }: RunName,
+): Promise<readonly OpenInput[]> {
+  return (await commands.openInputs(identity, sessionId)).filter((input) => input.runId === runId);
 }
 
 const STATES = {

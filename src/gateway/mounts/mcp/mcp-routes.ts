@@ -1,4 +1,4 @@
-// POST /mcp: the chats of a user as three tools of the Model Context Protocol, without a session. A reply is JSON, and
+// POST /mcp: the chats of a user as tools of the Model Context Protocol, without a session. A reply is JSON, and
 // a request that the server refuses before it reads the method has an HTTP status of its own. [wires/mcp]
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { JsonObject } from '../../../session/events/chat-event.ts';
