@@ -9,6 +9,7 @@ import { projectRun, type RunFrames } from '../../stream/run-projection.ts';
 import type { Change } from '../../stream/run/run-change.ts';
 import type { RunView } from '../../stream/run/run-view.ts';
 import { callId, mainPart, partMessageId, reasoningMessageId, resultMessageId } from './answer-ids.ts';
+import { interruptsOf } from './interrupts.ts';
 import { answerMessages, callName, reasoningMessage, resultText } from './answer-messages.ts';
 
 /** UTF-16 code units of text in one frame. The client gives up at frames of 10 Mi characters, and a code unit takes up
@@ -32,6 +33,8 @@ export interface AgUiRequest {
   readonly holdsMore: boolean;
   /** Ids of the reasoning behind the prompt that the client holds. */
   readonly heldReasoning: readonly string[];
+  /** The client holds the legs before this one, and is sent the rest. Default: the whole answer. */
+  readonly fromLeg?: number;
 }
 
 export const agUiWire: ProjectedWire<AgUiRequest> = {
@@ -56,9 +59,15 @@ class AgUiFrames implements RunFrames {
   readonly #reasoning = new Set<number>();
   /** Parts whose result the client has. */
   readonly #told = new Set<number>();
+  readonly #fromLeg: number;
   #isQueued = true;
+  /** The reader has what the fold held when it came. */
+  #isOpen = false;
+  /** The run waits, which ends the client's run. */
+  isOver = false;
 
-  constructor({ threadId, runId, conversation, holdsMore, heldReasoning }: AgUiRequest) {
+  constructor({ threadId, runId, conversation, holdsMore, heldReasoning, fromLeg = 0 }: AgUiRequest) {
+    this.#fromLeg = fromLeg;
     this.#threadId = threadId;
     this.#runId = runId;
     this.#conversation = conversation;
@@ -74,8 +83,19 @@ class AgUiFrames implements RunFrames {
       frames += snapshotFrame([this.#conversation, ...blank].join(','));
     }
     if ((this.#conversation?.length ?? 0) > CONVERSATION_CHARS_MAX) this.#conversation = undefined;
-    for (const change of view.changes()) frames += this.tell(change, view) ?? '';
-    return frames;
+    const all = view.changes();
+    const held = this.#fromLeg === 0 ? 0 : legEnd(all, this.#fromLeg - 1);
+    for (const change of all.slice(0, held)) this.#hold(change, view);
+    for (const change of all.slice(held)) frames += this.tell(change, view) ?? '';
+    this.#isOpen = true;
+    return frames + (view.state === 'waiting' ? this.#interrupt(view) : '');
+  }
+
+  /** Notes what the client has of an earlier leg. */
+  #hold(change: Change, view: RunView): void {
+    if (change.type === 'started') this.#isQueued = false;
+    if (change.type === 'opened' && view.parts[change.part]?.kind === 'reasoning') this.#reasoning.add(change.part);
+    if (change.type === 'result') this.#told.add(partOfCall(view, change.toolCallId));
   }
 
   tell(change: Change, view: RunView): string | undefined {
@@ -93,6 +113,9 @@ class AgUiFrames implements RunFrames {
         return this.#result(change, view);
       case 'rewound':
         return this.#rewind(change, view);
+      case 'waiting':
+        // What a reader is sent of the fold may have waits that are over.
+        return this.#isOpen ? this.#interrupt(view) : '';
       case 'ended':
         return this.#finish(view);
       default:
@@ -160,7 +183,7 @@ class AgUiFrames implements RunFrames {
   }
 
   #result(change: Extract<Change, { type: 'result' }>, view: RunView): string | undefined {
-    const part = view.parts.findLastIndex(({ toolCallId }) => toolCallId === change.toolCallId);
+    const part = partOfCall(view, change.toolCallId);
     if (part < 0) return '';
     // A second result would be a second message.
     if (this.#told.has(part)) return this.#snapshot(view, { last: view.parts.length - 1, at: Infinity });
@@ -210,6 +233,12 @@ class AgUiFrames implements RunFrames {
     );
   }
 
+  #interrupt(view: RunView): string {
+    this.isOver = true;
+    const outcome = { type: 'interrupt', interrupts: interruptsOf(view.inputs) };
+    return this.#frame({ type: 'RUN_FINISHED', threadId: this.#threadId, runId: this.#runId, outcome });
+  }
+
   #frame(event: object): string {
     return frameOf(JSON.stringify(event));
   }
@@ -221,6 +250,17 @@ function successOf({ parts, results }: RunView): object {
     executor === 'client' && !results.has(toolCallId) ? [callId(parts, part)] : [],
   );
   return { type: 'success', ...(pending.length === 0 ? {} : { pendingToolCallIds: pending }) };
+}
+
+function partOfCall({ parts }: RunView, id: string): number {
+  return parts.findLastIndex(({ toolCallId }) => toolCallId === id);
+}
+
+/** The place behind the wait that ends a leg. */
+function legEnd(changes: readonly Change[], leg: number): number {
+  let left = leg;
+  const wait = changes.findIndex(({ type }) => type === 'waiting' && (left -= 1) < 0);
+  return wait < 0 ? 0 : wait + 1;
 }
 
 function idOf({ answerId, runId }: RunView): string {

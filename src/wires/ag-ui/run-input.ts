@@ -7,6 +7,7 @@ import { isSessionId } from '../../session/session-ref.ts';
 import { isOwnResult } from './answer-ids.ts';
 import { InputError, objectOf, textOf } from './input-error.ts';
 import { parseInputOptions, type InputOptions } from './input-options.ts';
+import { parseResume, type ResumeEntry } from './interrupts.ts';
 
 const MESSAGE_ID = /^[A-Za-z0-9_.:-]{1,128}$/;
 /** Characters of a run id, which is the client's own. */
@@ -24,12 +25,16 @@ export interface RunInput extends InputOptions {
   readonly messageId: string;
   /** Undefined: the prompt has results only. */
   readonly content: string | ContentPart[] | undefined;
+  /** Answers to interrupts. Undefined: the request sends its prompt. */
+  readonly resume: readonly ResumeEntry[] | undefined;
   /** What calls of the client's tools gave. */
   readonly toolResults: ToolOutcome[] | undefined;
   /** The client's messages up to the prompt, as one JSON list without its brackets. */
   readonly conversation: string;
   /** Ids of the messages behind the prompt: what the client holds of an answer. */
   readonly held: readonly string[];
+  /** Those of them that are text of the assistant. */
+  readonly heldTexts: readonly string[];
   /** Those of them that are reasoning. */
   readonly heldReasoning: readonly string[];
 }
@@ -42,7 +47,6 @@ export interface CancelInput {
 /** @throws InputError */
 export function parseRunInput(given: unknown): RunInput {
   const input = objectOf(given, 'body');
-  refuseEntries(input, 'resume');
   const { messages } = input;
   if (!Array.isArray(messages)) throw new InputError('messages', 'must be a list');
   const checked = messages.map((message, at) => messageOf(message, at));
@@ -55,6 +59,7 @@ export function parseRunInput(given: unknown): RunInput {
     threadId: threadOf(input),
     runId: runIdOf(input['runId']),
     messageId,
+    resume: parseResume(input['resume']),
     content: user === undefined ? undefined : contentOf(user.content, `messages[${at}].content`),
     toolResults: results.length === 0 ? undefined : results.map(resultOf),
     conversation: messages
@@ -62,6 +67,9 @@ export function parseRunInput(given: unknown): RunInput {
       .map((message) => JSON.stringify(message))
       .join(','),
     held: behind.map(({ id }) => id),
+    heldTexts: behind
+      .filter(({ role, content }) => role === 'assistant' && typeof content === 'string' && content !== '')
+      .map(({ id }) => id),
     heldReasoning: behind.filter(({ role }) => role === 'reasoning').map(({ id }) => id),
     ...parseInputOptions(input),
   };
@@ -173,11 +181,4 @@ function threadOf({ threadId }: JsonObject): string {
 function runIdOf(runId: unknown): string {
   if (typeof runId === 'string' && runId !== '' && runId.length <= RUN_ID_CHARS_MAX) return runId;
   throw new InputError('runId', `must be 1 to ${RUN_ID_CHARS_MAX} characters`);
-}
-
-/** The agent could not see what these fields say. */
-function refuseEntries(input: JsonObject, field: string): void {
-  const given = input[field];
-  if (given === undefined || given === null || (Array.isArray(given) && given.length === 0)) return;
-  throw new InputError(field, 'is not supported');
 }

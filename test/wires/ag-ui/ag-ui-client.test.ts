@@ -210,7 +210,10 @@ describe('an AG-UI client', () => {
       ['forwardedProps.holdline.options.instructions', forwarding({ instructions: 'be brief' })],
       ['messages[1].toolCallId', { ...input, messages: [user('p'), { id: 'r', role: 'tool', content: '1' }] }],
       ['messages[1].content', { ...input, messages: [user('p'), { id: 'r', role: 'tool', toolCallId: 'c' }] }],
-      ['resume', { ...input, resume: [{ interruptId: 'i', status: 'resolved' }] }],
+      ['resume', { ...input, resume: 'i' }],
+      ['resume[0]', { ...input, resume: ['i'] }],
+      ['resume[0].status', { ...input, resume: [{ interruptId: 'i', status: 'done' }] }],
+      ['resume[0].interruptId', { ...input, resume: [{ status: 'resolved' }] }],
     ];
     for (const [param, body] of cases) {
       const answer = await h.call('POST', '/ag-ui/default', 'ann', body);

@@ -1,5 +1,5 @@
 // A gateway with the stock AG-UI client over a real loopback socket, and a fake worker.
-import { HttpAgent, type Message, type RunAgentParameters } from '@ag-ui/client';
+import { HttpAgent, type Interrupt, type Message, type RunAgentParameters } from '@ag-ui/client';
 import { FakeRun } from '../../support/gateway-fake-run.ts';
 import { startHarness, type Harness, type HarnessOptions } from '../../support/gateway-harness.ts';
 import { eventually } from '../../support/wait-for.ts';
@@ -42,6 +42,7 @@ export interface Ending {
   readonly outcome?: unknown;
   readonly pending?: readonly string[];
   readonly error?: string;
+  readonly interrupts?: readonly Interrupt[];
 }
 
 /** Runs the agent. Resolves with how the run ended for the client. */
@@ -53,6 +54,7 @@ export async function run(agent: HttpAgent, runId: string, parameters: RunAgentP
       {
         onRunFinishedEvent: (finished) => {
           ending = { outcome: finished.event.outcome?.type };
+          if (finished.outcome === 'interrupt') ending = { ...ending, interrupts: finished.interrupts };
           if (finished.outcome !== 'success' || finished.pendingToolCallIds.length === 0) return;
           ending = { ...ending, pending: finished.pendingToolCallIds };
         },

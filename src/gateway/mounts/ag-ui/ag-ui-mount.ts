@@ -42,10 +42,20 @@ function runRoute(mount: HttpApp, parts: GatewayParts, runs: AgUiRuns): void {
       sessionId: input.threadId,
       ticket: undefined,
       prepare: async (identity) => {
-        const runId = await runs.find(request, identity, promptBody(request.params.agent, input), input);
+        const { runId, fromLeg } =
+          input.resume === undefined
+            ? { runId: await runs.find(request, identity, promptBody(request.params.agent, input), input), fromLeg: 0 }
+            : await runs.resume(request, identity, input.resume, input);
         const start = await parts.streams.startAtRun(identity, input.threadId, runId, { hasRoom: true });
         const { threadId, runId: requestId, conversation, held, heldReasoning } = input;
-        const frames = { threadId, runId: requestId, conversation, holdsMore: held.length > 0, heldReasoning };
+        const frames = {
+          threadId,
+          runId: requestId,
+          conversation,
+          holdsMore: fromLeg === 0 && held.length > 0,
+          heldReasoning,
+          fromLeg,
+        };
         return {
           start,
           encoder: new ProjectedEncoder(agUiWire.project({ runId, after: undefined }, frames)),

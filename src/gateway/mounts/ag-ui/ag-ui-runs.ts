@@ -9,16 +9,64 @@ import type { RunView } from '../../../stream/run/run-view.ts';
 import { answerIdOf, namedAnswer, type RunInput } from '../../../wires/ag-ui/run-input.ts';
 import type { Identity } from '../../auth/identity.ts';
 import type { GatewayParts } from '../../gateway-parts.ts';
+import type { PromptBody } from '../../http/wire-schemas.ts';
 import { readRun } from '../../run-reads.ts';
+import { mainPart, reasoningMessageId, resultMessageId } from '../../../wires/ag-ui/answer-ids.ts';
+import { replyOf, type ResumeEntry } from '../../../wires/ag-ui/interrupts.ts';
 import { withField, type KeyedPrompt } from './prompt-body.ts';
 
 export type AgUiRunsDeps = Pick<GatewayParts, 'commands' | 'reads' | 'sessionIds' | 'sessions' | 'streams'>;
+
+export interface FoundRun {
+  readonly runId: string;
+  /** The client holds the legs before it. */
+  readonly fromLeg: number;
+}
 
 export class AgUiRuns {
   readonly #deps: AgUiRunsDeps;
 
   constructor(deps: AgUiRunsDeps) {
     this.#deps = deps;
+  }
+
+  /** Answers what runs have asked, and returns the run with the leg that follows. A client that holds a part of that
+   *  leg is sent the whole answer. @throws GatewayError, SessionError */
+  async resume(
+    request: FastifyRequest,
+    identity: Identity,
+    entries: readonly ResumeEntry[],
+    input: RunInput,
+  ): Promise<FoundRun> {
+    const { threadId, messageId } = input;
+    const { commands } = this.#deps;
+    let view = await this.#askingRun(request, identity, threadId, messageId, entries);
+    for (const entry of entries) {
+      const asked = view.inputs.find((one) => one.request.inputId === entry.interruptId);
+      if (asked === undefined) throw new SessionError('input-not-found');
+      // A client may only cancel an interrupt that has expired.
+      if (entry.isCancelled && asked.closed !== undefined) continue;
+      await commands.answerInput(identity, threadId, entry.interruptId, replyOf(entry, asked.request.kind));
+    }
+    const last = view.inputs.findLast(({ request: { inputId } }) => entries.some((one) => one.interruptId === inputId));
+    const fromLeg = (last?.leg ?? 0) + 1;
+    view = await this.#read(request, identity, threadId, view.runId);
+    return { runId: view.runId, fromLeg: holdsLeg(view, fromLeg, input) ? 0 : fromLeg };
+  }
+
+  /** The run that asked for the first of the interrupts: one that has not ended, or the one that answers the prompt. */
+  async #askingRun(
+    request: FastifyRequest,
+    identity: Identity,
+    threadId: string,
+    messageId: string,
+    [first]: readonly ResumeEntry[],
+  ): Promise<RunView> {
+    const { runs, recent } = await this.#stateOf(identity, threadId);
+    const asking = runs.find(({ inputs = [] }) => inputs.some(({ inputId }) => inputId === first?.interruptId));
+    const runId = asking?.runId ?? recent.findLast((one) => one.messageId === messageId)?.runId;
+    if (runId === undefined) throw new SessionError('input-not-found');
+    return this.#read(request, identity, threadId, runId);
   }
 
   /** The run that the request is sent the stream of. A prompt that the chat has is not stored again; one whose answers
@@ -61,13 +109,25 @@ export class AgUiRuns {
   ): Promise<string> {
     const trace = traceOfRequest(request.headers['traceparent']);
     try {
-      return (await this.#deps.commands.send(identity, threadId, prompt, trace, answerId)).runId;
+      const body = { ...prompt, ...(await this.#onBusy(identity, threadId)) };
+      return (await this.#deps.commands.send(identity, threadId, body, trace, answerId)).runId;
     } catch (error) {
       const known = isSessionError(error, 'message-conflict')
         ? await this.#findSame(request, identity, threadId, prompt)
         : undefined;
       if (known === undefined) throw withField(error);
       return known;
+    }
+  }
+
+  /** A prompt that resumes nothing gives up a run that waits. It stays behind any other run. */
+  async #onBusy(identity: Identity, threadId: string): Promise<Pick<PromptBody, 'onBusy'>> {
+    try {
+      const [head] = (await this.#stateOf(identity, threadId)).runs;
+      return head?.state === 'waiting' ? { onBusy: 'interrupt' } : {};
+    } catch (error) {
+      if (isSessionError(error, 'not-found')) return {};
+      throw error;
     }
   }
 
@@ -108,4 +168,17 @@ export class AgUiRuns {
     if (view.queuedAt === undefined) throw new SessionError('run-not-found');
     return view;
   }
+}
+
+/** Whether the client holds something of this leg, or of the answers before it. */
+function holdsLeg(view: RunView, leg: number, { held, heldTexts }: Pick<RunInput, 'held' | 'heldTexts'>): boolean {
+  const { answerId = view.runId, parts, inputs } = view;
+  const main = mainPart(parts);
+  const answered = new Set(inputs.filter((one) => one.leg === leg - 1).map(({ request }) => request.toolCallId));
+  return parts.some(({ toolCallId }, part) => {
+    if (part < view.legStart(leg)) return answered.has(toolCallId) && held.includes(resultMessageId(answerId, part));
+    if (part === main) return heldTexts.includes(answerId);
+    const ids = [`${answerId}.${part}`, reasoningMessageId(answerId, part), resultMessageId(answerId, part)];
+    return ids.some((id) => held.includes(id));
+  });
 }
