@@ -5,14 +5,18 @@ import { encodePosition, parsePosition, type Position } from '../../broker/posit
 import type { JsonObject } from '../../session/events/chat-event.ts';
 import type { ControlEvent, ParsedEvent, ProjectedWire, Projection, Seed } from '../../stream/projection.ts';
 import type { Change } from '../../stream/run/run-change.ts';
+import { answeredCall, isSettled, type ViewedInput } from '../../stream/run/run-inputs.ts';
 import { RunView } from '../../stream/run/run-view.ts';
+import { encodeLeg, type AskedInput } from './interrupts.ts';
 import { answerMessages, toolMessage } from './messages.ts';
-import { errorFields, NODE } from './resources.ts';
+import { errorFields, interruptFields, NODE } from './resources.ts';
 import type { StreamMode } from './run-request.ts';
 
 export interface LangGraphStream {
   readonly threadId: string;
   readonly epoch: string;
+  /** The part of the run between two waits. Default: the first. */
+  readonly leg?: number;
   readonly modes: readonly StreamMode[];
   /** The messages of the thread up to the prompt of the run, for the mode `values`. */
   readonly before: readonly JsonObject[];
@@ -56,6 +60,7 @@ class LangGraphProjection implements Projection {
   readonly #view: RunView;
   readonly #frames: LangGraphFrames;
   readonly #after: number;
+  readonly #leg: number;
   /** The offset up to which the reader was first sent the run as it was. It was not shown what had been dropped by
    *  then. Undefined until it is sent. */
   #base: number | undefined;
@@ -69,11 +74,19 @@ class LangGraphProjection implements Projection {
     this.#view = new RunView(runId);
     this.#frames = new LangGraphFrames(runId, stream);
     this.#after = after ?? -1;
+    this.#leg = stream.leg ?? 0;
     this.#base = after === undefined ? undefined : stream.base;
   }
 
   get isComplete(): boolean {
-    return this.#isLost || this.#frames.isOver || this.#view.hasEnded;
+    return this.#isLost || this.#frames.isOver || this.#isLegOver;
+  }
+
+  /** The run has ended, or waits behind the leg, or has gone on behind that. */
+  get #isLegOver(): boolean {
+    const { hasEnded, leg, state, inputs } = this.#view;
+    if (hasEnded || leg > this.#leg) return true;
+    return leg === this.#leg && state !== 'running' && inputs.some((input) => input.leg === leg);
   }
 
   fold(events: readonly ParsedEvent[]): void {
@@ -102,12 +115,17 @@ class LangGraphProjection implements Projection {
     for (const { event, offset } of events) {
       if (!this.#isShown && this.#base !== undefined && offset > this.#base) this.#show();
       for (const change of this.#view.apply(event, offset)) {
-        if (!this.#isShown || offset <= this.#after) continue;
+        if (!this.#isShown || offset <= this.#after || !this.#isOfLeg(change)) continue;
         if (change.type === 'lost') this.#isLost = true;
         if (!this.#isLost) text += this.#frames.tell(change, this.#view, offset);
       }
     }
     return text;
+  }
+
+  #isOfLeg({ type }: Change): boolean {
+    if (this.#view.leg === this.#leg) return type !== 'queued' || this.#leg === 0;
+    return type === 'ended' || type === 'lost';
   }
 
   #show(): void {
@@ -119,7 +137,7 @@ class LangGraphProjection implements Projection {
   #finish(text: string): string {
     this.#unsent = '';
     if (this.#isLost) this.over ??= 'break';
-    else if (this.#frames.isOver || this.#view.hasEnded) this.over ??= 'end';
+    else if (this.#frames.isOver || this.#isLegOver) this.over ??= 'end';
     return text;
   }
 }
@@ -129,6 +147,7 @@ class LangGraphFrames {
   isOver = false;
   base = 0;
   readonly #stream: LangGraphStream;
+  readonly #leg: number;
   readonly #sendsMessages: boolean;
   readonly #sendsValues: boolean;
   readonly #metadata: string;
@@ -136,12 +155,14 @@ class LangGraphFrames {
   readonly #tuple: string;
 
   constructor(runId: string, stream: LangGraphStream) {
-    const { threadId, modes } = stream;
+    const { threadId, modes, leg = 0 } = stream;
     this.#stream = stream;
+    this.#leg = leg;
+    const id = encodeLeg({ runId, leg });
     this.#sendsMessages = modes.includes('messages-tuple');
     this.#sendsValues = modes.includes('values');
-    this.#metadata = JSON.stringify({ run_id: runId, thread_id: threadId, attempt: 1 });
-    this.#tuple = JSON.stringify({ run_id: runId, thread_id: threadId, langgraph_node: NODE, tags: [] });
+    this.#metadata = JSON.stringify({ run_id: id, thread_id: threadId, attempt: 1 });
+    this.#tuple = JSON.stringify({ run_id: id, thread_id: threadId, langgraph_node: NODE, tags: [] });
   }
 
   tell(change: Change, view: RunView, offset: number): string {
@@ -161,6 +182,8 @@ class LangGraphFrames {
         return this.#message(resultMessage(view, change.toolCallId), offset);
       case 'rewound':
         return this.#restart(offset);
+      case 'waiting':
+        return this.#interrupt(view, offset);
       case 'ended':
         return this.#end(view, offset);
       default:
@@ -171,14 +194,39 @@ class LangGraphFrames {
   /** All text is in one frame, so that a reader whose connection breaks here has all of it or nothing. If it has a
    *  result and not the text, it is sent the events from the beginning, because a restart may take the result back. */
   open(view: RunView): string {
-    const { queuedAt, results, parts, hasEnded } = view;
+    const { queuedAt, results, hasEnded } = view;
     if (queuedAt === undefined) return '';
-    const told = [...results.keys()].map((id) => this.#message(resultMessage(view, id), undefined)).join('');
+    const [first, last] = this.#partsOf(view);
+    const calls = new Set(view.parts.slice(first, last).map(({ toolCallId }) => toolCallId));
+    const told = [...results.keys()]
+      .filter((id) => calls.has(id) || (this.#leg > 0 && isReply(view, id, this.#leg - 1)))
+      .map((id) => this.#message(resultMessage(view, id), undefined))
+      .join('');
+    const isOver = hasEnded || view.leg > this.#leg || isAsked(view, this.#leg);
     // Without the end, which the reader has to be sent once more where its connection breaks before it.
-    const offset = hasEnded ? view.offset - 1 : view.offset;
-    const answer = parts.length === 0 ? '' : this.#message(wholeChunk(view), offset);
-    const begin = this.#begin(answer === '' ? offset : told === '' ? undefined : queuedAt);
-    return begin + told + answer + (hasEnded ? this.#end(view, view.offset) : '');
+    const offset = isOver ? view.offset - 1 : view.offset;
+    const answer = first >= last ? '' : this.#message(wholeChunk(view, first, last), offset);
+    const begin = this.#begin(answer === '' ? offset : told === '' ? queuedAt : undefined);
+    if (!isOver) return begin + told + answer;
+    const isLast = view.leg <= this.#leg;
+    return (
+      begin + told + answer + (hasEnded && isLast ? this.#end(view, view.offset) : this.#interrupt(view, view.offset))
+    );
+  }
+
+  /** The first part of the leg, and the one behind its last. */
+  #partsOf(view: RunView): readonly [first: number, end: number] {
+    const first = this.#leg > view.leg ? view.parts.length : view.legStart(this.#leg);
+    return [first, this.#leg >= view.leg ? view.parts.length : view.legStart(this.#leg + 1)];
+  }
+
+  /** The state with what the run asks for. A reader that comes when all is answered is sent the state alone. */
+  #interrupt(view: RunView, offset: number): string {
+    this.isOver = true;
+    const open = view.inputs.filter((input) => input.leg === this.#leg && !isSettled(input));
+    const asked = open.map(({ request }) => request);
+    const values = this.#sendsValues ? this.#frame('values', this.#values(view, asked), undefined) : '';
+    return values + this.#frame('end', 'null', offset);
   }
 
   #begin(offset: number | undefined): string {
@@ -209,7 +257,10 @@ class LangGraphFrames {
   }
 
   /** The whole state: the thread up to the prompt, and the answer. */
-  #values({ answerId, parts, results, usage, finishReason, startedAt }: RunView): string {
+  #values(
+    { answerId, parts, results, usage, finishReason, startedAt }: RunView,
+    asked: readonly AskedInput[] = [],
+  ): string {
     const answer = {
       messageId: answerId ?? '',
       parts: parts.map(({ kind, text, toolCallId, toolName }) => ({
@@ -223,7 +274,7 @@ class LangGraphFrames {
       finishReason,
     };
     const messages = startedAt === undefined ? [] : answerMessages(answer);
-    return JSON.stringify({ messages: [...this.#stream.before, ...messages] });
+    return JSON.stringify({ messages: [...this.#stream.before, ...messages], ...interruptFields(asked) });
   }
 
   #idOf(offset: number): string {
@@ -249,12 +300,22 @@ function chunk(view: RunView, part: number, text: string, isOpening: boolean): s
   return chunkOf(view, '""', '{}', JSON.stringify([callChunk(view, part, text, isOpening)]));
 }
 
-/** The AI message so far. */
-function wholeChunk(view: RunView): string {
+function isAsked({ state, inputs }: RunView, leg: number): boolean {
+  return state !== 'running' && inputs.some((input) => input.leg === leg);
+}
+
+/** Whether the result of a call is the reply to an input that a leg asked for. */
+function isReply({ inputs }: RunView, toolCallId: string, leg: number): boolean {
+  return inputs.some((input: ViewedInput) => input.leg === leg && answeredCall(input) === toolCallId);
+}
+
+/** The AI message so far: its parts from `first` to before `end`. */
+function wholeChunk(view: RunView, first: number, end: number): string {
+  const of = view.parts.slice(first, end);
   const textOf = (kind: 'text' | 'reasoning'): string =>
-    view.parts.map((part) => (part.kind === kind ? part.text.toString() : '')).join('');
-  const calls = view.parts.flatMap(({ kind, text }, part) =>
-    kind === 'tool-call' ? [callChunk(view, part, text.toString(), true)] : [],
+    of.map((part) => (part.kind === kind ? part.text.toString() : '')).join('');
+  const calls = of.flatMap(({ kind, text }, at) =>
+    kind === 'tool-call' ? [callChunk(view, first + at, text.toString(), true)] : [],
   );
   const reasoning = textOf('reasoning');
   const kwargs = reasoning === '' ? {} : { reasoning_content: reasoning };

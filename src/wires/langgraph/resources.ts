@@ -1,6 +1,7 @@
 // Threads, states and runs in the shapes of the LangGraph API. Pure. A thread is a session, and a checkpoint has the id
 // of the run whose answer it is behind.
 import type { JsonObject, RunError } from '../../session/events/chat-event.ts';
+import { interruptOf, type AskedInput } from './interrupts.ts';
 
 export type RunStatus = 'pending' | 'running' | 'success' | 'error' | 'interrupted';
 
@@ -23,14 +24,19 @@ export interface RunFacts {
   readonly endedAt?: string;
 }
 
-export function runResource(threadId: string, run: RunFacts): JsonObject & { readonly status: RunStatus } {
+/** `id`: of the leg. `status`: of the leg, where it is not that of the run. */
+export function runResource(
+  threadId: string,
+  run: RunFacts,
+  { id = run.runId, status = STATUSES[run.state] }: { readonly id?: string; readonly status?: RunStatus } = {},
+): JsonObject & { readonly status: RunStatus } {
   return {
-    run_id: run.runId,
+    run_id: id,
     thread_id: threadId,
     assistant_id: run.agent,
     created_at: run.queuedAt,
     updated_at: run.endedAt ?? run.attempts.at(-1)?.startedAt ?? run.queuedAt,
-    status: STATUSES[run.state],
+    status,
     metadata: {},
     kwargs: {},
     multitask_strategy: 'enqueue',
@@ -43,6 +49,8 @@ export interface ThreadFacts {
   readonly updatedAt: string;
   readonly metadata: JsonObject;
   readonly isBusy: boolean;
+  /** What the run at the head asks for. */
+  readonly asked: readonly AskedInput[];
   /** Of the last run. */
   readonly error: RunError | undefined;
   readonly lastRunId: string | undefined;
@@ -50,16 +58,17 @@ export interface ThreadFacts {
 }
 
 export function threadResource(thread: ThreadFacts): JsonObject {
-  const { threadId, createdAt, updatedAt, metadata, isBusy, error, messages } = thread;
+  const { threadId, createdAt, updatedAt, metadata, isBusy, asked, error, lastRunId, messages } = thread;
+  const isAsking = asked.length > 0;
   return {
     thread_id: threadId,
     created_at: createdAt,
     updated_at: updatedAt,
     state_updated_at: updatedAt,
     metadata,
-    status: isBusy ? 'busy' : error === undefined ? 'idle' : 'error',
-    values: { messages },
-    interrupts: {},
+    status: isAsking ? 'interrupted' : isBusy ? 'busy' : error === undefined ? 'idle' : 'error',
+    values: { messages, ...interruptFields(asked) },
+    interrupts: isAsking ? { [lastRunId ?? '']: asked.map(interruptOf) } : {},
     config: {},
     error: isBusy || error === undefined ? null : errorFields(error),
   };
@@ -67,7 +76,7 @@ export function threadResource(thread: ThreadFacts): JsonObject {
 
 /** `next` is empty where no run is queued or active. `parentRunId`: of the state before, where it is known. */
 export function stateResource(thread: ThreadFacts, parentRunId?: string): JsonObject {
-  const { threadId, updatedAt, isBusy, error, lastRunId, messages } = thread;
+  const { threadId, updatedAt, isBusy, asked, error, lastRunId, messages } = thread;
   const checkpointOf = (runId: string | null): JsonObject => ({
     thread_id: threadId,
     checkpoint_ns: '',
@@ -75,17 +84,33 @@ export function stateResource(thread: ThreadFacts, parentRunId?: string): JsonOb
     checkpoint_map: null,
   });
   const isFailed = !isBusy && error !== undefined;
+  const interrupts = asked.map(interruptOf);
   return {
-    values: { messages },
+    values: { messages, ...interruptFields(asked) },
     next: isBusy ? [NODE] : [],
     checkpoint: checkpointOf(lastRunId ?? null),
     metadata: {},
     created_at: updatedAt,
     parent_checkpoint: parentRunId === undefined ? null : checkpointOf(parentRunId),
-    tasks: isFailed
-      ? [{ id: lastRunId ?? '', name: NODE, error: error.message, interrupts: [], checkpoint: null, state: null }]
-      : [],
+    tasks:
+      isFailed || interrupts.length > 0
+        ? [
+            {
+              id: lastRunId ?? '',
+              name: NODE,
+              error: isFailed ? error.message : null,
+              interrupts,
+              checkpoint: null,
+              state: null,
+            },
+          ]
+        : [],
   };
+}
+
+/** In the values of a thread whose run waits. */
+export function interruptFields(asked: readonly AskedInput[]): JsonObject {
+  return asked.length === 0 ? {} : { __interrupt__: asked.map(interruptOf) };
 }
 
 /** The one node of the graph that clients see. */

@@ -9,6 +9,8 @@ const STREAM_MODES: readonly StreamMode[] = ['messages-tuple', 'values'];
 
 export interface RunRequest {
   readonly assistantId: string;
+  /** The value of a command that resumes a run which waits; such a request has no prompt. */
+  readonly resume: { readonly value: unknown } | undefined;
   readonly messageId: string | undefined;
   readonly content: MessageContent;
   readonly model: string | undefined;
@@ -35,7 +37,6 @@ const ON_BUSY = { enqueue: 'queue', interrupt: 'interrupt', reject: 'reject' } a
 /** Fields that would change what the run does. Absent, null, false, 0 and an empty list ask for nothing. */
 const UNSUPPORTED: Readonly<Record<string, string>> = {
   after_seconds: 'a run cannot be delayed',
-  command: 'a run cannot be resumed or updated by a command',
   feedback_keys: 'there are no feedback addresses',
   interrupt_after: 'there are no nodes',
   interrupt_before: 'there are no nodes',
@@ -61,9 +62,20 @@ export function parseRunRequest(body: unknown): RunRequest | Fault {
   if (isFault(checkpoint)) return checkpoint;
   const model = parseModel(body);
   if (isFault(model)) return model;
-  const prompt = parsePrompt(body['input']);
+  const resume = parseCommand(body['command']);
+  if (resume !== undefined && isFault(resume)) return resume;
+  const prompt = resume === undefined ? parsePrompt(body['input']) : { messageId: undefined, content: '' };
   if (isFault(prompt)) return prompt;
-  return { assistantId, ...prompt, ...model, ...checkpoint, onBusy, modes, makesThread: ifNotExists === 'create' };
+  return {
+    assistantId,
+    resume,
+    ...prompt,
+    ...model,
+    ...checkpoint,
+    onBusy,
+    modes,
+    makesThread: ifNotExists === 'create',
+  };
 }
 
 function parseOnBusy(strategy: unknown): RunRequest['onBusy'] | undefined {
@@ -106,6 +118,17 @@ function parseModel({ config, context }: JsonObject): Pick<RunRequest, 'model'> 
     return typeof model === 'string' ? { model } : { param: `${param}.model`, reason: 'must be a text' };
   }
   return { model: undefined };
+}
+
+/** A command may resume, and nothing else. */
+function parseCommand(command: unknown): { readonly value: unknown } | Fault | undefined {
+  if (command === undefined || command === null) return undefined;
+  if (!isObject(command)) return { param: 'command', reason: 'must be an object' };
+  const { resume, ...others } = command;
+  const other = Object.entries(others).find(([, value]) => value !== undefined && value !== null);
+  if (other !== undefined)
+    return { param: `command.${other[0].slice(0, 64)}`, reason: 'not supported: a command may only resume' };
+  return resume === undefined ? { param: 'command.resume', reason: 'must be given' } : { value: resume };
 }
 
 /** The last message. The thread has the earlier ones, so a client may send them or leave them out. */

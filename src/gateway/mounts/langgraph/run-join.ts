@@ -4,7 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { delay, type Clock } from '../../../base/clock.ts';
 import { StopController } from '../../../base/stop-signal.ts';
 import type { JsonObject } from '../../../session/events/chat-event.ts';
-import { errorFields } from '../../../wires/langgraph/resources.ts';
+import { errorFields, interruptFields } from '../../../wires/langgraph/resources.ts';
 import type { GatewayConfig } from '../../gateway-config.ts';
 import { GatewayError } from '../../gateway-error.ts';
 import { identityOf } from '../../http/http-app.ts';
@@ -17,9 +17,11 @@ export interface JoinDeps extends ThreadReadsDeps {
   readonly config: GatewayConfig;
 }
 
+/** `leg`: of the run; it is a run of its own for the client. */
 export interface RunName {
   readonly threadId: string;
   readonly runId: string;
+  readonly leg: number;
 }
 
 /** A run that ends within the time of one request is answered with its values or an error. With a longer one the answer
@@ -69,11 +71,11 @@ async function* heldValues(deps: JoinDeps, run: RunName, request: FastifyRequest
 }
 
 async function valuesOf(deps: JoinDeps, { threadId, runId }: RunName, request: FastifyRequest): Promise<JsonObject> {
-  const { messages, error } = await readRunValues(deps, identityOf(request), threadId, runId);
-  return { messages, ...(error === undefined ? {} : { __error__: errorFields(error) }) };
+  const { messages, asked, error } = await readRunValues(deps, identityOf(request), threadId, runId);
+  return { messages, ...interruptFields(asked), ...(error === undefined ? {} : { __error__: errorFields(error) }) };
 }
 
-/** True if the run has ended. @throws SessionError not-found, run-not-found; GatewayError */
+/** True if the run has ended, or waits for a human. @throws SessionError not-found, run-not-found; GatewayError */
 export async function waitForEnd(
   { runWaits, ...deps }: JoinDeps,
   { threadId, runId }: RunName,
@@ -81,8 +83,18 @@ export async function waitForEnd(
   request: FastifyRequest,
 ): Promise<boolean> {
   const identity = identityOf(request);
-  const hasEnded = async (): Promise<boolean> => (await readRun(deps, identity, threadId, runId)).endedAt !== undefined;
+  const hasEnded = async (): Promise<boolean> => {
+    const { endedAt, state } = await readRun(deps, identity, threadId, runId);
+    return endedAt !== undefined || state === 'waiting';
+  };
   if (await hasEnded()) return true;
-  await runWaits.wait(request, identity, { sessionId: threadId, runId, wire: 'langgraph', timeoutMs, hasEnded });
+  await runWaits.wait(request, identity, {
+    sessionId: threadId,
+    runId,
+    wire: 'langgraph',
+    timeoutMs,
+    hasEnded,
+    endsAtWait: true,
+  });
   return hasEnded();
 }

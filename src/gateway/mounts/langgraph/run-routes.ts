@@ -4,10 +4,13 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import { traceOfRequest } from '../../../base/tracing.ts';
-import { isSessionError } from '../../../session/errors.ts';
+import type { JsonObject } from '../../../session/events/chat-event.ts';
+import { isSessionError, SessionError } from '../../../session/errors.ts';
 import { isAgent } from '../../../session/session-ref.ts';
+import { isSettled } from '../../../stream/run/run-inputs.ts';
 import { ProjectedEncoder } from '../../../stream/projected-encoder.ts';
 import { langGraphWire, parseEventId, type EventId } from '../../../wires/langgraph/langgraph.ts';
+import { decodeLeg, encodeLeg, resumeAnswers } from '../../../wires/langgraph/interrupts.ts';
 import { runResource } from '../../../wires/langgraph/resources.ts';
 import {
   isFault,
@@ -26,7 +29,7 @@ import { promptSchema } from '../../http/wire-schemas.ts';
 import { openStream, type PreparedStream, type StreamRoutesDeps } from '../../routes/open-stream.ts';
 import { refuse } from './refusals.ts';
 import { join, waitForEnd, type JoinDeps, type RunName } from './run-join.ts';
-import { readBefore, readRun } from './thread-reads.ts';
+import { readBefore, readLegs, readRun } from './thread-reads.ts';
 
 export interface RunRoutesDeps extends JoinDeps, StreamRoutesDeps {
   readonly commands: ChatCommands;
@@ -43,11 +46,10 @@ export function runRoutes(mount: HttpApp, deps: RunRoutesDeps): void {
   createRoutes(mount, deps);
   const schema = { hide: true, params: runParams };
   mount.get('/threads/:threadId/runs/:runId', { schema }, async (request) => {
-    const { threadId, runId } = request.params;
-    return runResource(threadId, await readRun(deps, identityOf(request), threadId, runId));
+    return legResource(deps, runNameOf(request.params), request);
   });
   mount.get('/threads/:threadId/runs/:runId/join', { schema }, async (request, reply) =>
-    join(deps, request.params, request, reply),
+    join(deps, runNameOf(request.params), request, reply),
   );
   const streamQuery = Type.Object({
     stream_mode: Type.Optional(Type.Union([Type.String(), Type.Array(Type.String(), { maxItems: 16 })])),
@@ -58,7 +60,7 @@ export function runRoutes(mount: HttpApp, deps: RunRoutesDeps): void {
     async (request, reply) => {
       const modes = mustBe(parseModes(request.query.stream_mode, ['messages-tuple', 'values']));
       const prepare = (identity: Identity): Promise<PreparedStream> =>
-        prepareStream(deps, identity, request.params, modes, lastEventId(request));
+        prepareStream(deps, identity, runNameOf(request.params), modes, lastEventId(request));
       return stream(deps, request, reply, request.params.threadId, prepare);
     },
   );
@@ -70,7 +72,7 @@ export function runRoutes(mount: HttpApp, deps: RunRoutesDeps): void {
     '/threads/:threadId/runs/:runId/cancel',
     { schema: { ...schema, querystring: cancelQuery } },
     async (request, reply) => {
-      const hasEnded = await cancel(deps, request.params, request.query.wait === '1', request);
+      const hasEnded = await cancel(deps, runNameOf(request.params), request.query.wait === '1', request);
       return reply.code(hasEnded ? 204 : 202).send(null);
     },
   );
@@ -82,7 +84,7 @@ function createRoutes(mount: HttpApp, deps: RunRoutesDeps): void {
     mount.post(`${thread}/runs`, { schema: { hide: true } }, async (request, reply) => {
       const run = await send(deps, threadOf(request), mustBe(parseRunRequest(request.body)), request);
       reply.header('content-location', locationOf(run));
-      return runResource(run.threadId, await readRun(deps, identityOf(request), run.threadId, run.runId));
+      return legResource(deps, run, request);
     });
     mount.post(`${thread}/runs/wait`, { schema: { hide: true } }, async (request, reply) => {
       const asked = mustBe(parseRunRequest(request.body));
@@ -108,6 +110,36 @@ function createRoutes(mount: HttpApp, deps: RunRoutesDeps): void {
   }
 }
 
+/** @throws SessionError run-not-found */
+function runNameOf({ threadId, runId: id }: { readonly threadId: string; readonly runId: string }): RunName {
+  const leg = decodeLeg(id);
+  if (leg === undefined) throw new SessionError('run-not-found');
+  return { threadId, ...leg };
+}
+
+/** A leg as a run. Behind a wait, and before the next leg has begun, that leg is pending. */
+async function legResource(
+  deps: RunRoutesDeps,
+  { threadId, ...asked }: RunName,
+  request: FastifyRequest,
+): Promise<JsonObject> {
+  const identity = identityOf(request);
+  const run = await readRun(deps, identity, threadId, asked.runId);
+  const id = encodeLeg(asked);
+  // A run that has ended and its last leg have the same status.
+  if (run.endedAt !== undefined && asked.leg === 0) return runResource(threadId, run, { id });
+  const view = await readLegs(deps, identity, threadId, asked.runId, request);
+  if (asked.leg > view.leg + 1 || (asked.leg > view.leg && view.inputs.every(({ leg }) => leg < view.leg)))
+    throw new SessionError('run-not-found');
+  if (asked.leg < view.leg) return runResource(threadId, run, { id, status: 'interrupted' });
+  const isNext = asked.leg > view.leg && view.state === 'queued';
+  const isLast = asked.leg === view.leg && view.state === 'queued' && view.inputs.some(({ leg }) => leg === view.leg);
+  return runResource(threadId, run, {
+    id,
+    ...(isNext ? { status: 'pending' } : isLast ? { status: 'interrupted' } : {}),
+  });
+}
+
 /** Undefined where the path has none. */
 function threadOf({ params }: FastifyRequest): string | undefined {
   return (params as { readonly threadId?: string }).threadId;
@@ -123,12 +155,14 @@ const OWN_THREAD = { ttlMs: OWN_THREAD_TTL_MS, isListed: false } as const;
 /** `named`: undefined for a thread of its own. @throws GatewayError invalid-request, unknown-agent, unknown-model,
  *  forbidden; SessionError not-found */
 async function send(
-  { commands, sessionIds, sessions, newId }: RunRoutesDeps,
+  deps: RunRoutesDeps,
   named: string | undefined,
-  { assistantId, messageId, content, model, onBusy, after, makesThread }: RunRequest,
+  { assistantId, resume, messageId, content, model, onBusy, after, makesThread }: RunRequest,
   request: FastifyRequest,
 ): Promise<RunName> {
+  const { commands, sessionIds, sessions, newId } = deps;
   if (!isAgent(assistantId)) throw new GatewayError('unknown-agent');
+  if (resume !== undefined) return answer(deps, named, resume.value, request);
   if (named === undefined && after !== undefined) refuse('checkpoint', 'a run without a thread follows no checkpoint');
   const identity = identityOf(request);
   const prompt = {
@@ -148,11 +182,38 @@ async function send(
   if (named === undefined) {
     const threadId = freshId(identity, newId);
     const { runId } = await commands.sendFirst(identity, threadId, { ...prompt, ...OWN_THREAD }, trace);
-    return { threadId, runId };
+    return { threadId, runId, leg: 0 };
   }
   if (!makesThread) await sessions.authorize(identity.principal, await sessionIds.find(identity, named));
   const { runId } = await commands.send(identity, named, prompt, trace);
-  return { threadId: named, runId };
+  return { threadId: named, runId, leg: 0 };
+}
+
+/** Answers what the run of a thread asks for. The next leg, or the same one while it asks for more. @throws
+ *  GatewayError invalid-request; SessionError not-found, not-waiting, already-answered, invalid-answer */
+async function answer(
+  deps: RunRoutesDeps,
+  threadId: string | undefined,
+  value: unknown,
+  request: FastifyRequest,
+): Promise<RunName> {
+  const identity = identityOf(request);
+  if (threadId === undefined) refuse('command', 'a run without a thread resumes nothing');
+  const open = await deps.commands.openInputs(identity, threadId);
+  const ref = await deps.sessionIds.find(identity, threadId);
+  const { state } = await deps.sessions.authorize(identity.principal, ref);
+  const known = state.runs.flatMap(({ inputs = [] }) => inputs);
+  const answers = resumeAnswers(value, known, open);
+  if (answers === undefined && open.length === 0) throw new SessionError('not-waiting', { message: 'no run waits' });
+  if (answers === undefined) refuse('command.resume', 'must name each interrupt that it answers');
+  let runId = '';
+  for (const { input, reply } of answers)
+    ({ runId } = await deps.commands.answerInput(identity, threadId, input.inputId, reply));
+  const { inputs } = await readLegs(deps, identity, threadId, runId, request);
+  const named = new Set(answers.map(({ input }) => input.inputId));
+  const leg = inputs.findLast((one) => named.has(one.request.inputId))?.leg ?? 0;
+  const isOpen = inputs.some((one) => one.leg === leg && !isSettled(one));
+  return { threadId, runId, leg: isOpen ? leg : leg + 1 };
 }
 
 const FIELDS: Readonly<Record<string, string>> = {
@@ -181,7 +242,7 @@ const HEAD_WIRE = langGraphWire({ threadId: '', epoch: '', modes: [], before: []
 async function prepareStream(
   deps: RunRoutesDeps,
   identity: Identity,
-  { threadId, runId }: RunName,
+  { threadId, runId, leg }: RunName,
   modes: readonly StreamMode[],
   given: string | undefined,
   hasRoom = false,
@@ -192,11 +253,11 @@ async function prepareStream(
   const after = id?.position.offset;
   const before = modes.includes('values') ? await readBefore(deps, identity, threadId, runId) : [];
   const query = modes.map((mode) => `stream_mode=${mode}`).join('&');
-  const location = locationOf({ threadId, runId });
+  const location = locationOf({ threadId, runId, leg });
   return {
     start: { ...start, isResuming: after !== undefined },
     encoder: new ProjectedEncoder(
-      langGraphWire({ threadId, epoch, modes, before, base: id?.base }).project({ runId, after }),
+      langGraphWire({ threadId, epoch, leg, modes, before, base: id?.base }).project({ runId, after }),
     ),
     cut: after,
     // Relative to the address that the client was given, so without the path of the mount.
@@ -206,8 +267,8 @@ async function prepareStream(
   };
 }
 
-function locationOf({ threadId, runId }: RunName): string {
-  return `/threads/${threadId}/runs/${runId}`;
+function locationOf({ threadId, ...leg }: RunName): string {
+  return `/threads/${threadId}/runs/${encodeLeg(leg)}`;
 }
 
 /** @throws GatewayError invalid-position */

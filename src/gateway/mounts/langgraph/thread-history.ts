@@ -68,6 +68,7 @@ export async function readHistory(
       ...thread,
       updatedAt: last?.createdAt ?? thread.updatedAt,
       isBusy: isTip && thread.isBusy,
+      asked: isTip ? thread.asked : [],
       error: last?.error,
       lastRunId: last?.runId,
       messages: kept,

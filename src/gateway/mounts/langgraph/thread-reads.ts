@@ -1,4 +1,6 @@
 // What the LangGraph routes read of a chat: a thread with its messages, and one run.
+import type { FastifyRequest } from 'fastify';
+import type { RunView } from '../../../stream/run/run-view.ts';
 import type { JsonObject } from '../../../session/events/chat-event.ts';
 import type { TranscriptMessage } from '../../../session/history/transcript.ts';
 import type { RunTimeline } from '../../../session/history/run-timeline.ts';
@@ -6,12 +8,16 @@ import { SessionError } from '../../../session/errors.ts';
 import type { Sessions } from '../../../session/sessions.ts';
 import { answerMessages, promptMessage } from '../../../wires/langgraph/messages.ts';
 import type { ThreadFacts } from '../../../wires/langgraph/resources.ts';
+import type { AskedInput } from '../../../wires/langgraph/interrupts.ts';
 import type { Identity } from '../../auth/identity.ts';
+import type { ChatCommands } from '../../chat-commands.ts';
 import type { EventStreams } from '../../event-streams.ts';
+import { readRun as readView } from '../../run-reads.ts';
 import type { PageReads } from '../../http/page-reads.ts';
 import type { SessionIds } from '../../http/session-ids.ts';
 
 export interface ThreadReadsDeps {
+  readonly commands: Pick<ChatCommands, 'openInputs'>;
   readonly reads: PageReads;
   readonly sessionIds: SessionIds;
   readonly sessions: Sessions;
@@ -24,13 +30,14 @@ export const STATE_MESSAGES_MAX = 200;
 
 /** A thread without its messages. @throws SessionError not-found */
 export async function describeThread(
-  { sessionIds, sessions }: ThreadReadsDeps,
+  { commands, sessionIds, sessions }: ThreadReadsDeps,
   identity: Identity,
   threadId: string,
 ): Promise<Omit<ThreadFacts, 'messages' | 'error' | 'lastRunId'>> {
   const ref = await sessionIds.find(identity, threadId);
   const { createdAt, lastActiveAt, metadata = {}, activeRun } = await sessions.describe(identity.principal, ref);
-  return { threadId, createdAt, updatedAt: lastActiveAt, metadata, isBusy: activeRun !== undefined };
+  const asked = activeRun?.state === 'waiting' ? await commands.openInputs(identity, threadId) : [];
+  return { threadId, createdAt, updatedAt: lastActiveAt, metadata, isBusy: activeRun !== undefined, asked };
 }
 
 /** @throws SessionError not-found */
@@ -62,15 +69,21 @@ export async function readPage(
   return { messages, isWhole: before === undefined };
 }
 
-/** The state behind a run, with its error if it has failed. */
+/** The state behind a run, with its error if it has failed, and with what it asks for if it waits. */
 export async function readRunValues(
   deps: ThreadReadsDeps,
   identity: Identity,
   threadId: string,
   runId: string,
-): Promise<{ readonly messages: readonly JsonObject[]; readonly error: TranscriptMessage['error'] }> {
+): Promise<{
+  readonly messages: readonly JsonObject[];
+  readonly asked: readonly AskedInput[];
+  readonly error: TranscriptMessage['error'];
+}> {
+  const open = await deps.commands.openInputs(identity, threadId);
   const { messages } = await readPage(deps, identity, threadId, runId);
-  return { messages: messages.flatMap(serialize), error: messages.at(-1)?.error };
+  const asked = open.filter((input) => input.runId === runId);
+  return { messages: messages.flatMap(serialize), asked, error: messages.at(-1)?.error };
 }
 
 /** The messages up to the prompt of a run. */
@@ -104,4 +117,16 @@ export async function readRun(
   const [run] = page.runs;
   if (run?.runId !== runId) throw new SessionError('run-not-found');
   return run;
+}
+
+/** The fold of a run, for its legs. @throws SessionError not-found, run-not-found */
+export async function readLegs(
+  { streams }: Pick<ThreadReadsDeps, 'streams'>,
+  identity: Identity,
+  threadId: string,
+  runId: string,
+  request: FastifyRequest,
+): Promise<RunView> {
+  const start = await streams.startAtRun(identity, threadId, runId, { hasRoom: true });
+  return readView(streams, request, { start, wire: 'langgraph' });
 }
