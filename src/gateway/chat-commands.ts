@@ -63,7 +63,7 @@ export class ChatCommands {
     answerId?: string,
   ): Promise<SentMessage> {
     const ref = (): Promise<SessionRef> => this.#deps.sessionIds.findOrMake(identity, sessionId);
-    return this.#send(identity, ref, body, parent, answerId);
+    return this.#send(identity, ref, body, parent, answerId === undefined ? {} : { answerId });
   }
 
   /** The same in a chat of its own, whose id is one of `freshId`. A refused prompt makes no chat. @throws as `send` */
@@ -71,19 +71,36 @@ export class ChatCommands {
     return this.#send(identity, () => this.#deps.sessionIds.make(identity, freshId), body, parent);
   }
 
+  /** For a request that a client repeats by itself, without a key. `join`: a prompt with the same body whose run has
+   *  not ended is this one, where there is exactly one. `makes`: the prompt makes its chat. @throws as `send`;
+   *  SessionError session-not-new: the chat exists */
+  async sendOnce(
+    identity: Identity,
+    sessionId: string,
+    body: PromptBody,
+    rule: 'join' | 'makes',
+    parent?: string,
+  ): Promise<SentMessage> {
+    const { sessionIds } = this.#deps;
+    const find = (): Promise<SessionRef> =>
+      rule === 'makes' ? sessionIds.make(identity, sessionId) : sessionIds.findOrMake(identity, sessionId);
+    const fields = rule === 'makes' ? ({ makesChat: true } as const) : ({ ifEqual: 'join' } as const);
+    return this.#send(identity, find, body, parent, fields);
+  }
+
   async #send(
     identity: Identity,
     find: () => Promise<SessionRef>,
     body: PromptBody,
     parent: string | undefined,
-    answerId?: string,
+    fields: Pick<Prompt, 'answerId' | 'ifEqual' | 'makesChat'> = {},
   ): Promise<SentMessage> {
     const { readiness, attachments } = this.#deps;
     readiness.mustNotDrain();
     requireWrite(identity);
     const ref = await find();
     const resolved = await attachments.resolve(identity.principal, ref, body.content ?? '');
-    const prompt = { ...this.#prompt(identity, body, resolved), ...(answerId === undefined ? {} : { answerId }) };
+    const prompt = { ...this.#prompt(identity, body, resolved), ...fields };
     const attributes = { 'holdline.agent': prompt.agent, 'gen_ai.request.model': prompt.model };
     const { runs, reads, clock } = this.#deps;
     return traced('holdline.send', this.#sendSpan(ref, parent, attributes), clock, async (span) => {

@@ -18,6 +18,7 @@ import {
   decideEdit,
   decideSend,
   decideWithdraw,
+  findEqual,
   findRepeat,
   foldDrafts,
   type Decision,
@@ -66,6 +67,10 @@ export interface Prompt {
   readonly toolResults?: readonly ToolOutcome[];
   /** A conversation from elsewhere, before the first prompt of a chat: the model receives it with every prompt. */
   readonly history?: readonly GivenMessage[];
+  /** `join`: a prompt with the same body whose run has not ended is this one, where there is exactly one. */
+  readonly ifEqual?: 'join';
+  /** The prompt is refused where its chat exists. */
+  readonly makesChat?: true;
   /** Of the chat, if this prompt creates it. Otherwise it has no effect, so that a retry changes nothing. */
   readonly session?: NewSession;
 }
@@ -95,12 +100,6 @@ export function sentNow(
 ): SentPrompt {
   const offset = state.recent.at(-1)?.offset ?? first;
   return { messageId, runId, position: { epoch, offset }, queued: state.runs.length - 1 };
-}
-
-interface Sending {
-  readonly command: SendCommand;
-  readonly uploads: readonly string[];
-  readonly session: NewSession;
 }
 
 /** A chat that begins with a prompt has a `session.created` only for its title and metadata. */
@@ -182,9 +181,8 @@ export class Runs {
   async #trySend(principal: Principal, ref: SessionRef, prompt: Prompt): Promise<SentPrompt | undefined> {
     const seen = await this.#log.load(ref);
     const command = this.#sendCommand(principal, prompt, await this.#findPlace(principal, ref, seen, prompt));
-    const { uploads = [], session = {} } = prompt;
-    const admissions = await this.#enter(principal, ref, seen, command, session);
-    return admitted(admissions, () => this.#send(principal, ref, { command, uploads, session }, seen, admissions));
+    const admissions = await this.#enter(principal, ref, seen, command, prompt.session);
+    return admitted(admissions, () => this.#send(principal, ref, command, prompt, seen, admissions));
   }
 
   /** The place of a prompt that does not follow the shown branch. */
@@ -206,7 +204,7 @@ export class Runs {
     ref: SessionRef,
     seen: LoadedState | undefined,
     command: SendCommand,
-    { isListed }: NewSession,
+    { isListed }: NewSession = {},
   ): Promise<readonly Admitted[]> {
     // A subagent session is in no user's list, and its parent run is counted already.
     if (askDepth(ref.sessionId) > 0) return [];
@@ -227,7 +225,8 @@ export class Runs {
   async #send(
     principal: Principal,
     ref: SessionRef,
-    { command, uploads, session }: Sending,
+    command: SendCommand,
+    { uploads = [], session = {}, ifEqual, makesChat }: Prompt,
     seen: LoadedState | undefined,
     admissions: readonly Admitted[],
   ): Promise<SentPrompt | undefined> {
@@ -251,6 +250,9 @@ export class Runs {
         const { state, epoch } = requireOwner(principal, loaded);
         const known = findRepeat(state, command);
         if (known !== undefined) return { unchanged: sentBefore(epoch, command.messageId, known) };
+        const equal = ifEqual === 'join' ? findEqual(state, command) : undefined;
+        if (equal !== undefined) return { unchanged: sentBefore(epoch, equal.messageId, equal) };
+        if (makesChat === true) throw new SessionError('session-not-new');
         // An upload was taken or removed since the content was resolved: the client's next try finds which.
         if (!holdsUploads(state.attached, uploads)) throw new SessionError('contended');
         return { ...mustFit(admissions, decideSend(state, command, timeOf)), answer };

@@ -78,6 +78,21 @@ export function findRepeat(
   return { runId: seen.runId, offset: seen.offset, queued: Math.max(queuePosition, 0) };
 }
 
+/** The prompt with the same body whose run has not ended. Undefined where there is none, or more than one: each of them
+ *  was meant. */
+export function findEqual(
+  state: CommandState,
+  { bodyHash }: Pick<SendCommand, 'bodyHash'>,
+): { messageId: string; runId: string; offset: number; queued: number } | undefined {
+  const equal = state.recent.filter(
+    (entry) => entry.bodyHash === bodyHash && state.runs.some(({ runId }) => runId === entry.runId),
+  );
+  const [one] = equal;
+  if (one === undefined || equal.length > 1) return undefined;
+  const { messageId, runId, offset } = one;
+  return { messageId, runId, offset, queued: state.runs.findIndex((run) => run.runId === runId) };
+}
+
 /** The current time for the events of that run. */
 export type TimeOfRun = (run: RunInfo) => string;
 

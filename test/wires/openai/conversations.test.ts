@@ -36,6 +36,37 @@ describe('/openai/v1/conversations', () => {
     expect(await failureOf(again)).toMatchObject({ status: 409, code: 'session-not-new' });
   });
 
+  it('lists its items in both directions, reads one, and keeps them', async () => {
+    const { h, client } = await startOpenai();
+    const { conversations, responses } = client();
+    const { id: conversation } = await conversations.create();
+    for (const input of ['one', 'two']) {
+      await responses.create({ model: 'default', conversation, input, background: true });
+      const run = await takeRun(h, conversation);
+      await run.say(`answer ${input}`);
+      await run.complete();
+    }
+    const texts = ['one', 'answer one', 'two', 'answer two'];
+    for (const order of ['asc', 'desc'] as const) {
+      const found = [];
+      for await (const item of conversations.items.list(conversation, { order, limit: 1 })) found.push(item);
+      const contents = found.flatMap((item) => (item.type === 'message' ? item.content : []));
+      expect(contents.map((part) => ('text' in part ? part.text : ''))).toEqual(
+        order === 'asc' ? texts : texts.toReversed(),
+      );
+      for (const item of found)
+        expect(await conversations.items.retrieve(String(item.id), { conversation_id: conversation })).toEqual(item);
+    }
+    const gone = conversations.items.retrieve('msg_x_0', { conversation_id: conversation });
+    expect(await failureOf(gone)).toMatchObject({ status: 404 });
+    const items = [{ role: 'user' as const, content: 'more' }];
+    for (const refused of [
+      conversations.items.create(conversation, { items }),
+      conversations.items.delete('msg_x_0', { conversation_id: conversation }),
+    ])
+      expect(await failureOf(refused)).toMatchObject({ status: 409, code: 'items-are-kept' });
+  });
+
   it('is 404 for other users and for ids that are none', async () => {
     const { client } = await startOpenai();
     const { id } = await client().conversations.create();

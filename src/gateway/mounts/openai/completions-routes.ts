@@ -61,14 +61,14 @@ async function stream(
   prompt: ReadyPrompt,
   { includesUsage }: CompletionRequest,
 ): Promise<FastifyReply> {
-  const { sessionId } = prompt;
   await openStream(deps, request, reply, {
     url: `/openai/v1${URL}`,
     wire: completionWire,
-    sessionId,
+    // Only a ticket needs it.
+    sessionId: '',
     ticket: undefined,
     prepare: async (identity) => {
-      const { runId } = await prompt.send(reply);
+      const { runId, sessionId } = await prompt.send(reply);
       return {
         start: await deps.streams.startAtRun(identity, sessionId, runId, { hasRoom: true }),
         encoder: new ProjectedEncoder(

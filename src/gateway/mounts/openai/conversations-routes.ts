@@ -1,5 +1,6 @@
 // /openai/v1/conversations: chats that responses continue. A conversation is a session, with its id.
 import Type from 'typebox';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { idOf } from '../../../session/session-ref.ts';
 import type { Sessions } from '../../../session/sessions.ts';
 import {
@@ -13,9 +14,14 @@ import { identityOf, type HttpApp } from '../../http/http-app.ts';
 import { freshId, newSession } from '../../http/new-session.ts';
 import type { SessionIds } from '../../http/session-ids.ts';
 import type { Readiness } from '../../readiness.ts';
-import { mustRead } from './refusals.ts';
+import { chatItems } from '../../../wires/openai/responses/input-items.ts';
+import { runOfItem } from '../../../wires/openai/answer-items.ts';
+import { SessionError } from '../../../session/errors.ts';
+import { ItemLists, type ItemListsDeps } from './item-lists.ts';
+import { listBody, listPage, listQuery } from './list-pages.ts';
+import { mustRead, sendError } from './refusals.ts';
 
-export interface ConversationsRoutesDeps {
+export interface ConversationsRoutesDeps extends ItemListsDeps {
   readonly newId: () => string;
   readonly readiness: Readiness;
   readonly sessionIds: SessionIds;
@@ -58,6 +64,40 @@ export function conversationsRoutes(app: HttpApp, deps: ConversationsRoutesDeps)
     await sessions.remove(identity.principal, await sessionIds.find(identity, id));
     return { id, object: 'conversation.deleted', deleted: true };
   });
+
+  itemsRoutes(app, deps);
+}
+
+const itemParams = Type.Object({ id: Type.String(), itemId: Type.String() });
+
+/** The items are those of the chat's shown branch. The log keeps them, and only prompts add some. */
+function itemsRoutes(app: HttpApp, deps: ConversationsRoutesDeps): void {
+  const items = new ItemLists(deps, chatItems);
+  const preHandler = deps.reads.admit;
+
+  app.get(`${URL}/:id/items`, { schema: { params, querystring: listQuery }, preHandler }, async (request) =>
+    listBody(await items.list(identityOf(request), request.params.id, listPage(request.query))),
+  );
+
+  app.get(`${URL}/:id/items/:itemId`, { schema: { params: itemParams }, preHandler }, async (request) => {
+    const { id, itemId } = request.params;
+    const runId = runOfItem(itemId);
+    const ofRun = runId === undefined ? [] : await items.ofRun(identityOf(request), id, runId);
+    const item = ofRun.find((one) => one.id === itemId);
+    if (item === undefined) throw new SessionError('message-not-found');
+    return item;
+  });
+
+  const refuse = async (
+    request: FastifyRequest<{ Params: { id: string } }>,
+    reply: FastifyReply,
+  ): Promise<FastifyReply> => {
+    await describe(deps, identityOf(request), request.params.id);
+    const message = 'a conversation keeps its items, and responses add them: send new ones as the input of a response';
+    return sendError(reply, { status: 409, code: 'items-are-kept', message, retryable: false });
+  };
+  app.post(`${URL}/:id/items`, { schema: { params } }, refuse);
+  app.delete(`${URL}/:id/items/:itemId`, { schema: { params: itemParams } }, refuse);
 }
 
 /** @throws SessionError not-found */

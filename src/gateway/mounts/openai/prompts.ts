@@ -2,8 +2,11 @@
 import { createHash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Compile } from 'typebox/compile';
+import type { Clock } from '../../../base/clock.ts';
 import { traceOfRequest } from '../../../base/tracing.ts';
 import { isBrokerError } from '../../../broker/errors.ts';
+import { isSessionError } from '../../../session/errors.ts';
+import type { Sessions } from '../../../session/sessions.ts';
 import { isSessionId } from '../../../session/session-ref.ts';
 import type { AskedConversation, AskedOptions } from '../../../wires/openai/asked-prompt.ts';
 import { resolveModel } from '../../../wires/openai/models.ts';
@@ -13,8 +16,10 @@ import type { ChatCommands } from '../../chat-commands.ts';
 import type { GatewayConfig } from '../../gateway-config.ts';
 import { GatewayError } from '../../gateway-error.ts';
 import { freshId } from '../../http/new-session.ts';
+import type { SessionIds } from '../../http/session-ids.ts';
 import { promptSchema, type PromptBody } from '../../http/wire-schemas.ts';
 import { refusal, SHOULD_RETRY } from './refusals.ts';
+import { idsOfEarlierTries, idsOfTry, triesOf, type Tries } from './repeated-requests.ts';
 
 const checkBody = Compile(promptSchema);
 
@@ -22,6 +27,9 @@ export interface PromptsDeps {
   readonly config: Pick<GatewayConfig, 'agents' | 'defaultAgent'>;
   readonly commands: ChatCommands;
   readonly newId: () => string;
+  readonly clock: Clock;
+  readonly sessionIds: SessionIds;
+  readonly sessions: Sessions;
 }
 
 export interface AskedPrompt {
@@ -39,8 +47,17 @@ export interface AskedPrompt {
   readonly part?: number | undefined;
 }
 
-export interface ReadyPrompt {
+interface Sending {
+  readonly request: FastifyRequest;
+  readonly identity: Identity;
+  readonly body: PromptBody;
+  /** The chat that the request names. */
+  readonly named: string | undefined;
   readonly sessionId: string;
+  readonly tries: Tries;
+}
+
+export interface ReadyPrompt {
   /** From then on the answer tells the client not to repeat its request by itself. @throws GatewayError, SessionError:
    *  nothing is stored; BrokerError unavailable: unknown, so a client without a key must not repeat it either */
   send(reply: FastifyReply): Promise<RunInSession>;
@@ -76,23 +93,59 @@ export class Prompts {
       throw new GatewayError('invalid-request', {
         message: 'a name, a list or a number of the request is out of bounds',
       });
+    const tries = key === undefined ? triesOf(request) : 'unknown';
+    const sending = { request, identity, body, named: asked.sessionId, sessionId, tries };
+    return { send: async (reply) => this.#send(sending, reply, key !== undefined) };
+  }
+
+  async #send(sending: Sending, reply: FastifyReply, hasKey: boolean): Promise<RunInSession> {
+    try {
+      const run = await this.#store(sending);
+      reply.header(SHOULD_RETRY, 'false');
+      return run;
+    } catch (error) {
+      if (!hasKey && isBrokerError(error, 'unavailable')) reply.header(SHOULD_RETRY, 'false');
+      throw error;
+    }
+  }
+
+  async #store({ request, identity, body, named, sessionId, tries }: Sending): Promise<RunInSession> {
+    const { commands, clock } = this.#deps;
     const trace = traceOfRequest(request.headers['traceparent']);
-    return {
-      sessionId,
-      send: async (reply) => {
-        const { commands } = this.#deps;
+    if (named !== undefined) {
+      const { runId } = await (tries === 'again'
+        ? commands.sendOnce(identity, sessionId, body, 'join', trace)
+        : commands.send(identity, sessionId, body, trace));
+      return { runId, sessionId };
+    }
+    const earlier = tries === 'again' ? await this.#findEarlier(identity, idsOfEarlierTries(request, clock.now())) : [];
+    const [only] = earlier;
+    if (only !== undefined && earlier.length === 1) return only;
+    for (const id of tries === 'first' ? idsOfTry(request, clock.now()) : []) {
+      try {
+        return { runId: (await commands.sendOnce(identity, id, body, 'makes', trace)).runId, sessionId: id };
+      } catch (error) {
+        if (!isSessionError(error, 'session-not-new')) throw error;
+      }
+    }
+    return { runId: (await commands.sendFirst(identity, sessionId, body, trace)).runId, sessionId };
+  }
+
+  /** The runs of these chats that have not ended. */
+  async #findEarlier(identity: Identity, ids: readonly string[]): Promise<readonly RunInSession[]> {
+    const { sessions, sessionIds } = this.#deps;
+    const found = await Promise.all(
+      ids.map(async (sessionId) => {
         try {
-          const { runId } = await (asked.sessionId === undefined
-            ? commands.sendFirst(identity, sessionId, body, trace)
-            : commands.send(identity, sessionId, body, trace));
-          reply.header(SHOULD_RETRY, 'false');
-          return { runId, sessionId };
+          const { state } = await sessions.authorize(identity.principal, await sessionIds.find(identity, sessionId));
+          return state.runs.map(({ runId }) => ({ runId, sessionId }));
         } catch (error) {
-          if (key === undefined && isBrokerError(error, 'unavailable')) reply.header(SHOULD_RETRY, 'false');
+          if (isSessionError(error, 'not-found')) return [];
           throw error;
         }
-      },
-    };
+      }),
+    );
+    return found.flat();
   }
 }
 

@@ -113,15 +113,15 @@ async function streamNew(
   reply: FastifyReply,
   prompt: ReadyPrompt,
 ): Promise<FastifyReply> {
-  const { sessionId } = prompt;
   const prepare = async (identity: Identity): Promise<PreparedStream> => {
     const run = await prompt.send(reply);
-    return prepared(run, await deps.streams.startAtRun(identity, sessionId, run.runId, { hasRoom: true }));
+    return prepared(run, await deps.streams.startAtRun(identity, run.sessionId, run.runId, { hasRoom: true }));
   };
   await openStream(deps, request, reply, {
     url: `/openai/v1${URL}`,
     wire: responseWire,
-    sessionId,
+    // Only a ticket needs it.
+    sessionId: '',
     ticket: undefined,
     prepare,
   });

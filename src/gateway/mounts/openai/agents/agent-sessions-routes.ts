@@ -87,9 +87,8 @@ async function streamNew(
   reply: FastifyReply,
   prompt: ReadyPrompt,
 ): Promise<FastifyReply> {
-  const { sessionId } = prompt;
   const prepare = async (identity: Identity): Promise<PreparedStream> => {
-    const { runId } = await prompt.send(reply);
+    const { runId, sessionId } = await prompt.send(reply);
     const start = await deps.streams.startAtRun(identity, sessionId, runId, { hasRoom: true });
     const session = await agentSessions.facts(identity, sessionId);
     const stream = { epoch: start.after.epoch, session, after: undefined };
@@ -104,7 +103,8 @@ async function streamNew(
   await openStream(deps, request, reply, {
     url: `/openai/v1${URL}`,
     wire: agentsWire,
-    sessionId,
+    // Only a ticket needs it.
+    sessionId: '',
     ticket: undefined,
     prepare,
   });
