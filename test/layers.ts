@@ -74,6 +74,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'wires/ag-ui': 'session/events session/session-ref.ts stream/**',
   'wires/langgraph': 'broker session/events stream/**',
   'wires/ai-sdk': 'session/events stream/**',
+  'wires/durable-streams': 'durable-streams stream/** wires/ai-sdk',
   'wires/mcp': 'session/events wires/run-name.ts',
   'wires/openai': 'session/agent-limits.ts session/events stream/**',
   'wires/openai/agents': 'broker session/events stream/** wires/openai',
@@ -98,7 +99,10 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'gateway/ws': '@core stream/** wires @gateway-base @gateway-edge gateway',
   'gateway/routes': '@core stream/** wires @gateway-base @gateway-edge gateway gateway/ws',
   'gateway/mounts': 'base @gateway-base @gateway-edge',
-  'gateway/mounts/durable-streams': '@core durable-streams stream/** @gateway-base @gateway-edge gateway/mounts',
+  'gateway/mounts/durable-streams':
+    '@core durable-streams stream/** wires/durable-streams @gateway-base @gateway-edge gateway/mounts',
+  'gateway/mounts/stream-views':
+    '@core durable-streams stream/** wires/durable-streams @gateway-base @gateway-edge gateway gateway/routes gateway/mounts gateway/mounts/ai-sdk gateway/mounts/durable-streams',
   'gateway/mounts/ai-sdk':
     '@core stream/** wires/ai-sdk @gateway-base @gateway-edge gateway gateway/ws gateway/routes gateway/mounts',
   'gateway/mounts/openai':

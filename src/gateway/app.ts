@@ -24,6 +24,7 @@ import { mountLangGraph } from './mounts/langgraph/langgraph-routes.ts';
 import { mountMcp } from './mounts/mcp/mcp-routes.ts';
 import { pausesRoutes } from './admin/pauses-routes.ts';
 import { mountDurableStreams } from './mounts/durable-streams/durable-streams-mount.ts';
+import { mountStreamViews } from './mounts/stream-views/stream-views-mount.ts';
 import { mountAiSdk } from './mounts/ai-sdk/ai-sdk-mount.ts';
 import { mountOpenai } from './mounts/openai/openai-mount.ts';
 import { agentsRoutes } from './routes/agents.ts';
@@ -143,6 +144,7 @@ async function addRoutes(app: HttpApp, parts: GatewayParts, demoFolder: string |
   pausesRoutes(app, parts);
   socketRoutes(app, parts);
   await mountDurableStreams(app, parts);
+  await mountStreamViews(app, parts);
   healthRoutes(app, parts);
   if (!parts.config.hasProbePort) metricsRoutes(app, parts);
   if (parts.config.servesOpenapi) openapiRoutes(app);

@@ -24,6 +24,7 @@ import { LastRequests } from './http/answer-order.ts';
 import { PresenceReporter } from './watch/presence-reporter.ts';
 import { Credentials } from './auth/credentials.ts';
 import type { FetchKeys } from './auth/remote-jwk-set.ts';
+import { RunCapabilities } from './auth/run-capability.ts';
 import { StreamCookie } from './auth/stream-cookie.ts';
 import { Tickets } from './auth/tickets.ts';
 import { createKeySource } from './auth/token-keys.ts';
@@ -170,7 +171,14 @@ function buildAuth(deps: PartsDeps) {
   const tokens = buildVerifier(deps);
   const tickets = new Tickets(broker, clock, newId, config);
   const streamCookie = new StreamCookie(config.auth.cookieSecret);
-  return { tokens, tickets, streamCookie, credentials: new Credentials(tokens, tickets, streamCookie, clock) };
+  const runCapabilities = new RunCapabilities(config.auth.cookieSecret);
+  return {
+    tokens,
+    tickets,
+    streamCookie,
+    runCapabilities,
+    credentials: new Credentials(tokens, tickets, streamCookie, clock),
+  };
 }
 
 function buildVerifier({ config, clock, logger, fetchKeys }: PartsDeps): TokenVerifier {

@@ -6,7 +6,7 @@ import type { EventSink, StreamEnd } from '../stream/event-sink.ts';
 import { ProjectedEncoder } from '../stream/projected-encoder.ts';
 import type { ParsedEvent, Projection, WireName } from '../stream/projection.ts';
 import { RunView } from '../stream/run/run-view.ts';
-import type { EventStreams, RunStart } from './event-streams.ts';
+import type { EventStreams, RunStart, StreamOptions } from './event-streams.ts';
 import { GatewayError } from './gateway-error.ts';
 
 export interface RunRead {
@@ -24,29 +24,33 @@ export async function readRun(
   { start, wire }: RunRead,
 ): Promise<RunView> {
   const fold = new RunFold(start.answer.runId);
-  const sink = new EndSink();
   const gone = new StopController();
+  const ended = await readUntilOver(streams, request, { start, wire, encoder: new ProjectedEncoder(fold) }, gone);
+  if (ended === 'removed') throw new SessionError('not-found');
+  if (fold.view.isLost) throw new SessionError('chat-damaged');
+  if (ended !== 'done' && !gone.aborted) throw new GatewayError('internal');
+  return fold.view;
+}
+
+/** Runs a stream whose encoder gathers what it needs and is then over. `gone` ends it early, as does the end of the
+ *  request's connection. Returns why it ended; undefined where it was ended early. */
+export async function readUntilOver(
+  streams: Pick<EventStreams, 'run'>,
+  request: FastifyRequest,
+  options: Pick<StreamOptions, 'start' | 'wire' | 'encoder' | 'cut'>,
+  gone: StopController,
+): Promise<StreamEnd | undefined> {
+  const sink = new EndSink();
   const { socket } = request.raw;
   const stop = (): void => gone.abort();
   socket.once('close', stop);
   if (socket.destroyed) stop();
   try {
-    await streams.run({
-      start,
-      wire,
-      encoder: new ProjectedEncoder(fold),
-      sink,
-      signal: gone,
-      onReset: 'close',
-      until: 'forever',
-    });
+    await streams.run({ ...options, sink, signal: gone, onReset: 'close', until: 'forever' });
   } finally {
     socket.removeListener('close', stop);
   }
-  if (sink.ended === 'removed') throw new SessionError('not-found');
-  if (fold.view.isLost) throw new SessionError('chat-damaged');
-  if (sink.ended !== 'done' && !gone.aborted) throw new GatewayError('internal');
-  return fold.view;
+  return sink.ended;
 }
 
 /** Is over where a stream would become live, or where the run has ended. */

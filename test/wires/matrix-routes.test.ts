@@ -81,6 +81,17 @@ const a2aCall = (method: string, params: (names: Names) => unknown, more: Omit<R
   ...more,
 });
 
+function aiSdkPrompt(path: string): RouteCase {
+  return {
+    path: () => path,
+    body: ({ session }) => ({
+      id: session,
+      messages: [{ id: 'm', role: 'user', parts: [{ type: 'text', text: 'x' }] }],
+    }),
+    makes: true,
+  };
+}
+
 function responsePath(end = ''): (names: Names) => string {
   return ({ session, run }) => `/openai/v1/responses/resp_${run}.${session}${end}`;
 }
@@ -108,14 +119,9 @@ const CASES: Readonly<Record<string, RouteCase>> = {
   },
   // The client takes 204 for: there is nothing to resume.
   'GET /api/chat/:sessionId/stream': { status: 204 },
-  'POST /api/chat': {
-    path: () => '/api/chat',
-    body: ({ session }) => ({
-      id: session,
-      messages: [{ id: 'm', role: 'user', parts: [{ type: 'text', text: 'x' }] }],
-    }),
-    makes: true,
-  },
+  'POST /api/chat': aiSdkPrompt('/api/chat'),
+  'GET /ds/chat/:sessionId/stream': { status: 204 },
+  'POST /ds/chat': aiSdkPrompt('/ds/chat'),
   'POST /api/chat/:sessionId/stop': { body: () => ({}) },
   'POST /ag-ui/:agent': {
     path: () => '/ag-ui/default',

@@ -26,7 +26,7 @@ class PageState {
   snapshot = <T>(thing: T): T => structuredClone(thing);
 }
 
-class Chat extends AbstractChat<UIMessage> {
+export class Chat extends AbstractChat<UIMessage> {
   constructor({ messages = [], ...init }: ChatInit<UIMessage>) {
     super({ ...init, state: new PageState(messages) });
   }

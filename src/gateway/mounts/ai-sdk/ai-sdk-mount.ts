@@ -21,7 +21,7 @@ export async function mountAiSdk(
   });
 }
 
-function sendError({ status, error }: MappedError, _request: FastifyRequest, reply: FastifyReply): FastifyReply {
+export function sendError({ status, error }: MappedError, _request: FastifyRequest, reply: FastifyReply): FastifyReply {
   return reply
     .code(status)
     .header('x-holdline-code', error.code)

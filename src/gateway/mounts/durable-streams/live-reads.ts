@@ -8,7 +8,7 @@ import type { StreamLog } from '../../../durable-streams/stream-log.ts';
 import { AppendGatherer } from '../../../durable-streams/stream-reads.ts';
 import type { LoadedStream } from '../../../durable-streams/stream-records.ts';
 import { isTextType } from '../../../durable-streams/stream-rules.ts';
-import type { SharedWire } from '../../../stream/projection.ts';
+import { viewWire } from '../../../wires/durable-streams/view-frames.ts';
 import type { Identity } from '../../auth/identity.ts';
 import type { TokenVerifier } from '../../auth/token-verifier.ts';
 import type { Connection, Connections } from '../../connections/connections.ts';
@@ -108,18 +108,6 @@ class WaitingPoll implements Connection {
   }
 }
 
-const BEAT = ': hb\n\n';
-
-/** The protocol has no word for an expired token or a drain: the stream ends, and the client comes back. */
-const WIRE: SharedWire = {
-  name: 'durable-streams',
-  framing: 'until-close',
-  headers: { 'content-type': 'text/event-stream' },
-  beat: BEAT,
-  begin: () => BEAT,
-  shared: { key: undefined, over: undefined, encodeEvents: () => '', encodeControl: () => '' },
-};
-
 /** Answers with an event stream. @throws GatewayError node-full, too-many */
 export async function openEventStream(
   deps: LiveReadsDeps,
@@ -140,8 +128,8 @@ export async function openEventStream(
   reply.hijack();
   deps.lastRequests.startStream(socket);
   const connection = new HttpStream(socket, {
-    wire: WIRE,
-    encoder: WIRE.shared,
+    wire: viewWire,
+    encoder: viewWire.shared,
     clock,
     heartbeatMs: config.sseHeartbeatMs,
     identity,
