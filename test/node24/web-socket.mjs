@@ -2,7 +2,7 @@
 // test is the worker of each chat: `ask('say', chat, …)` and so on.
 import assert from 'node:assert/strict';
 import { connect, createServer } from 'node:net';
-import { WebSocketChatTransport } from 'ai';
+import { DefaultChatTransport, lastAssistantMessageIsCompleteWithApprovalResponses, WebSocketChatTransport } from 'ai';
 import { ask, end, tell as tellFields, until } from './ask.mjs';
 import { Chat, textOf } from './chat-page.mjs';
 
@@ -224,6 +224,34 @@ async function takenOver() {
   );
 }
 
+async function waited() {
+  for (const [what, transport] of [
+    ['socket', undefined],
+    ['http', new DefaultChatTransport({ api: `${BASE_URL}/api/chat`, headers: bearer(TOKEN) })],
+  ]) {
+    const id = `waited-${what}`;
+    const given = transport ?? new WebSocketChatTransport({ url: WS_URL, headers: bearer(TOKEN) });
+    const chat = new Chat({
+      id,
+      transport: given,
+      sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithApprovalResponses,
+    });
+    const sent = chat.sendMessage({ text: 'book it' });
+    await ask('askApproval', id);
+    await sent;
+    const { approval, state } = chat.lastMessage.parts.at(-1);
+    tell(`${what}: ${state}`, chat);
+    void chat.addToolApprovalResponse({ id: approval.id, approved: true });
+    await ask('finishLeg', id);
+    await until(() => chat.status === 'ready' && textOf(chat) === 'Booking. Done.');
+    tell(`${what}: ${chat.lastMessage.parts[2].state}`, chat);
+    const late = new Chat({ id, transport: given });
+    await late.resumeStream();
+    assert.deepEqual(textOf(late), textOf(chat));
+    given.close?.();
+  }
+}
+
 async function abortStops() {
   const chat = open('abort', { params: { abort: 'stop' } });
   const sent = chat.sendMessage({ text: 'go' });
@@ -246,6 +274,7 @@ const scenarios = {
   failed,
   wrongToken,
   takenOver,
+  waited,
   abortStops,
 };
 await scenarios[process.env.SCENARIO]();

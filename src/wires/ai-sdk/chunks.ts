@@ -7,7 +7,10 @@ import type { ProjectedWire } from '../../stream/projection.ts';
 import { projectRun, type RunFrames } from '../../stream/run-projection.ts';
 import type { Change, ViewedPart } from '../../stream/run/run-change.ts';
 import type { RunView } from '../../stream/run/run-view.ts';
+import type { ViewedInput } from '../../stream/run/run-inputs.ts';
+import type { Chunk } from './chunk.ts';
 import { ToldStep } from './told-step.ts';
+import { replyOf, requestOf } from './wait-chunks.ts';
 
 /** What a request asks for beside the answer. */
 export interface ChunkOptions {
@@ -16,9 +19,9 @@ export interface ChunkOptions {
   /** `messageMetadata` in `start` and `finish`: only on request, because an app with a schema of its own would refuse
    *  it. */
   readonly hasMetadata: boolean;
+  /** The inputs that the request answered: it receives what follows their wait. Undefined: the whole answer. */
+  readonly answered?: readonly string[] | undefined;
 }
-
-export type Chunk = { readonly type: string; readonly [field: string]: unknown };
 
 export const aiSdkWire: ProjectedWire<ChunkOptions> = {
   name: 'ai-sdk',
@@ -31,15 +34,26 @@ export const aiSdkWire: ProjectedWire<ChunkOptions> = {
 
 class SseFrames implements RunFrames {
   readonly #chunks: RunChunks;
+  isOver = false;
 
   constructor(options: ChunkOptions) {
     this.#chunks = new RunChunks(options);
   }
 
   tell(change: Change, view: RunView): string | undefined {
-    const chunks = this.#chunks.of(change, view);
+    // What follows a wait in the same batch is for the request that answers.
+    if (this.isOver) return '';
+    return this.#frames(this.#chunks.tell(change, view), change.type === 'waiting', change.type === 'ended');
+  }
+
+  open(view: RunView): string | undefined {
+    return this.#frames(this.#chunks.open(view), isPaused(view), view.hasEnded);
+  }
+
+  #frames(chunks: readonly Chunk[] | undefined, isPause: boolean, isEnd: boolean): string | undefined {
     if (chunks === undefined) return undefined;
-    return frames(chunks) + (change.type === 'ended' ? 'data: [DONE]\n\n' : '');
+    this.isOver = isPause;
+    return frames(chunks) + (isPause || isEnd ? 'data: [DONE]\n\n' : '');
   }
 
   queue(position: QueuePosition): string {
@@ -51,11 +65,19 @@ function frames(chunks: readonly Chunk[]): string {
   return chunks.map((chunk) => `data: ${JSON.stringify(chunk)}\n\n`).join('');
 }
 
+/** The run waits for an answer, which a request of its own brings. */
+export function isPaused(view: RunView): boolean {
+  return view.state === 'waiting';
+}
+
 /** The chunks of one reader. Undefined where the protocol cannot express a change. */
 export class RunChunks {
   readonly #options: ChunkOptions;
   readonly #canReset: boolean;
   readonly #step = new ToldStep();
+  #isStepOpen = false;
+  /** What the run asks, until it waits. */
+  #asked: ViewedInput[] = [];
 
   /** `canReset`: the client knows `reset-step`. */
   constructor(options: ChunkOptions, canReset = false) {
@@ -63,10 +85,47 @@ export class RunChunks {
     this.#canReset = canReset;
   }
 
+  /** The chunks of everything that the fold holds, or of what follows a wait. */
+  open(view: RunView): readonly Chunk[] | undefined {
+    const { answered = [] } = this.#options;
+    const legs = view.inputs.filter(({ request }) => answered.includes(request.inputId)).map(({ leg }) => leg);
+    const after = legs.reduce((last, leg) => Math.max(last, leg), -1);
+    const told: Chunk[] = after < 0 ? [] : [startOf(view)];
+    let leg = 0;
+    let isTold = after < 0;
+    for (const change of view.changes()) {
+      if (change.type === 'resumed') leg = change.leg;
+      const chunks = this.of(change, view);
+      if (chunks === undefined) return undefined;
+      if (isTold) for (const chunk of chunks) told.push(chunk);
+      if (isTold || change.type !== 'waiting' || leg !== after) continue;
+      [isTold, this.#isStepOpen] = [true, false];
+    }
+    return isPaused(view) ? [...told, ...this.#pause()] : told;
+  }
+
+  /** The chunks of a live change. */
+  tell(change: Change, view: RunView): readonly Chunk[] | undefined {
+    const chunks = this.of(change, view);
+    return chunks !== undefined && change.type === 'waiting' ? [...chunks, ...this.#pause()] : chunks;
+  }
+
   of(change: Change, view: RunView): readonly Chunk[] | undefined {
     const chunks = this.#of(change, view);
     this.#step.note(change, view);
+    for (const { type } of chunks ?? []) {
+      if (type === 'start-step') this.#isStepOpen = true;
+      if (type === 'finish-step') this.#isStepOpen = false;
+    }
     return chunks;
+  }
+
+  #pause(): readonly Chunk[] {
+    return [...this.#endStep(), { type: 'finish', finishReason: 'tool-calls' }];
+  }
+
+  #endStep(): readonly Chunk[] {
+    return this.#isStepOpen ? [{ type: 'finish-step' }] : [];
   }
 
   #of(change: Change, view: RunView): readonly Chunk[] | undefined {
@@ -90,10 +149,16 @@ export class RunChunks {
       case 'ended':
         return [...this.#usage(view), ...this.#endOf(view)];
       case 'asked':
-      case 'waiting':
-      case 'answered':
-      case 'resumed':
+        this.#asked.push(change.input);
         return [];
+      case 'waiting':
+        // The calls are complete now. A call that becomes available behind its request would lose the request.
+        return this.#asked.splice(0).flatMap((input) => requestOf(input, view));
+      case 'answered':
+        return replyOf(change.input, view);
+      case 'resumed':
+        this.#step.begin(view.legStart(change.leg), true);
+        return [...this.#endStep(), { type: 'start-step' }];
       case 'rewound':
         return this.#canReset ? this.#resetStep(change, view) : undefined;
       case 'lost':
@@ -137,7 +202,7 @@ export class RunChunks {
     if (view.state === 'cancelled')
       return [{ type: 'abort', ...(view.cancelReason !== undefined && { reason: view.cancelReason }) }];
     const finishReason = FINISH_REASONS.has(view.finishReason ?? '') ? view.finishReason : 'other';
-    return [{ type: 'finish-step' }, { type: 'finish', finishReason, ...this.#endMetadata(view) }];
+    return [...this.#endStep(), { type: 'finish', finishReason, ...this.#endMetadata(view) }];
   }
 
   /** The client hands a transient chunk to the page and keeps it in no message. */
@@ -156,6 +221,11 @@ export class RunChunks {
   #endMetadata({ usage, endedAt }: RunView): object {
     return this.#options.hasMetadata ? { messageMetadata: { endedAt, ...(usage && { usage }) } } : {};
   }
+}
+
+/** The client continues the message that it has. */
+function startOf({ answerId }: RunView): Chunk {
+  return { type: 'start', ...(answerId && { messageId: answerId }) };
 }
 
 const FINISH_REASONS: ReadonlySet<string> = new Set([

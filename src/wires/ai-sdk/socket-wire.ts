@@ -6,7 +6,8 @@ import type { ProjectedWire } from '../../stream/projection.ts';
 import { projectRun, type RunFrames } from '../../stream/run-projection.ts';
 import type { Change } from '../../stream/run/run-change.ts';
 import type { RunView } from '../../stream/run/run-view.ts';
-import { RunChunks, type Chunk, type ChunkOptions } from './chunks.ts';
+import type { Chunk } from './chunk.ts';
+import { isPaused, RunChunks, type ChunkOptions } from './chunks.ts';
 
 export interface SocketRequest extends ChunkOptions {
   readonly requestId: string;
@@ -42,6 +43,7 @@ class SocketFrames implements RunFrames {
   readonly #requestId: string;
   readonly #chunks: RunChunks;
   #sequence = 0;
+  isOver = false;
 
   constructor(request: SocketRequest) {
     this.#requestId = request.requestId;
@@ -49,10 +51,20 @@ class SocketFrames implements RunFrames {
   }
 
   tell(change: Change, view: RunView): string | undefined {
-    const chunks = this.#chunks.of(change, view);
+    // What follows a wait in the same batch is for the request that answers.
+    if (this.isOver) return '';
+    return this.#frame(this.#chunks.tell(change, view), change.type === 'waiting', change.type === 'ended');
+  }
+
+  open(view: RunView): string | undefined {
+    return this.#frame(this.#chunks.open(view), isPaused(view), view.hasEnded);
+  }
+
+  #frame(chunks: readonly Chunk[] | undefined, isPause: boolean, isEnd: boolean): string | undefined {
     if (chunks === undefined) return undefined;
+    this.isOver = isPause;
     const end: SocketReply = { type: 'end', requestId: this.#requestId };
-    return this.#messages(chunks) + (change.type === 'ended' ? JSON.stringify(end) : '');
+    return this.#messages(chunks) + (isPause || isEnd ? JSON.stringify(end) : '');
   }
 
   queue(position: QueuePosition): string {

@@ -21,6 +21,8 @@ export interface RetoldPart {
 export class ToldStep {
   /** The first part of the step. */
   #from = 0;
+  /** The step begins a leg, or the answer: what is before it stays as it is. */
+  #isFirst = true;
   readonly #parts = new Map<number, ToldPart>();
 
   /** A result has come, so the next part begins a step. */
@@ -28,8 +30,8 @@ export class ToldStep {
     return [...this.#parts.values()].some(({ hasResult }) => hasResult);
   }
 
-  begin(part: number): void {
-    this.#from = part;
+  begin(part: number, isFirst = false): void {
+    [this.#from, this.#isFirst] = [part, isFirst];
     this.#parts.clear();
   }
 
@@ -51,7 +53,7 @@ export class ToldStep {
   /** Takes back what lies behind a place, and returns the parts that remain. Undefined: the place is in an earlier
    *  step, or text before it is being said again and the fold does not hold it now. */
   rewind({ part, at }: Extract<Change, { type: 'rewound' }>, view: RunView): readonly RetoldPart[] | undefined {
-    if (part < this.#from && !(part === -1 && this.#from === 0)) return undefined;
+    if (part < this.#from && !(part === this.#from - 1 && this.#isFirst)) return undefined;
     for (const index of [...this.#parts.keys()]) if (index > part) this.#parts.delete(index);
     const last = this.#parts.get(part);
     if (last !== undefined) [last.length, last.isClosed, last.hasResult] = [at, false, false];

@@ -26,7 +26,7 @@ export function promptOf(messages: readonly unknown[]): ChatPrompt | Refusal {
   if (!isFields(last)) return { param: 'messages', reason: 'the last message must be the prompt' };
   const { id, role, parts } = last;
   if (role === 'assistant')
-    return { param: `${param}.role`, reason: 'answers of a page to tool calls are not supported' };
+    return { param: `${param}.role`, reason: 'an answer of the page has no settled call, and is no prompt' };
   if (role !== 'user') return { param: `${param}.role`, reason: 'the last message must be of the role user' };
   if (typeof id !== 'string' || !/^[A-Za-z0-9_.:-]{1,100}$/.test(id))
     return { param: `${param}.id`, reason: 'the id must be 1 to 100 of A-Z, a-z, 0-9, and _ . : -' };

@@ -6,7 +6,8 @@ import { LOST_UNIT } from '../../stream/cut.ts';
 import type { ControlEvent, ParsedEvent, Projection } from '../../stream/projection.ts';
 import type { Change } from '../../stream/run/run-change.ts';
 import { RunView } from '../../stream/run/run-view.ts';
-import { RunChunks, type Chunk } from '../ai-sdk/chunks.ts';
+import type { Chunk } from '../ai-sdk/chunk.ts';
+import { isPaused, RunChunks } from '../ai-sdk/chunks.ts';
 import type { ViewEnd, ViewOutput } from './view-frames.ts';
 
 export interface ChunkViewOptions {
@@ -44,7 +45,7 @@ export class ChunkView implements Projection {
   }
 
   get isComplete(): boolean {
-    return this.#isBroken || this.#view.hasEnded;
+    return this.#isBroken || this.#view.hasEnded || (this.#isShown && isPaused(this.#view));
   }
 
   fold(events: readonly ParsedEvent[]): void {
@@ -82,17 +83,17 @@ export class ChunkView implements Projection {
     const { from } = this.#options;
     if (this.#view.isLost || this.#view.parts.some(({ text }) => text.toString().includes(LOST_UNIT)))
       this.#break(from);
-    else this.#tell(this.#view.changes(), from);
+    else this.#put(this.#chunks.open(this.#view), from);
   }
 
   #tell(changes: readonly Change[], offset: number): void {
-    for (const change of changes) {
-      if (this.#isBroken) return;
-      // Also of what the reader has: the chunks know what it was told.
-      const chunks = this.#chunks.of(change, this.#view);
-      if (chunks === undefined) this.#break(offset);
-      else if (this.#isNews(offset)) for (const chunk of chunks) this.#messages.push(JSON.stringify(chunk));
-    }
+    for (const change of changes) if (!this.#isBroken) this.#put(this.#chunks.tell(change, this.#view), offset);
+  }
+
+  /** The chunks are made also of what the reader has, so that they know what it was told. */
+  #put(chunks: readonly Chunk[] | undefined, offset: number): void {
+    if (chunks === undefined) this.#break(offset);
+    else if (this.#isNews(offset)) for (const chunk of chunks) this.#messages.push(JSON.stringify(chunk));
   }
 
   #break(offset: number): void {

@@ -21,9 +21,9 @@ describe('POST /api/chat', () => {
     ['another trigger', { id: 'c', messages: [prompt], trigger: 'other' }, 'body/trigger: '],
     ['a message that is none', { id: 'c', messages: ['go'] }, 'messages: the last message must be the prompt'],
     [
-      'an answer of a page to a tool call',
+      'an assistant message without a settled call',
       { id: 'c', messages: [prompt, { ...prompt, role: 'assistant' }] },
-      'messages[1].role: answers of a page to tool calls are not supported',
+      'messages[1].role: an answer of the page has no settled call, and is no prompt',
     ],
     [
       'a system message',
@@ -72,6 +72,16 @@ describe('POST /api/chat', () => {
     const h = await startHarness();
     await h.call('POST', '/v1/sessions/c/messages', 'ann', { messageId: 'm1', content: 'another' });
     expect(await post(h, { id: 'c', messages: [prompt] })).toMatchObject({ status: 409, code: 'message-conflict' });
+  });
+
+  it('refuses answers that no run waits for, and answers to a chat of another user', async () => {
+    const h = await startHarness();
+    const parts = [{ type: 'dynamic-tool', toolCallId: 'x', toolName: 'look', state: 'output-available', output: 1 }];
+    const body = { id: 'c', messages: [prompt, { id: 'a1', role: 'assistant', parts }] };
+    expect(await post(h, body)).toMatchObject({ status: 404, code: 'not-found' });
+    await h.call('POST', '/v1/sessions', 'ann', { sessionId: 'c' });
+    expect(await post(h, body)).toMatchObject({ status: 409, code: 'not-waiting' });
+    expect(await post(h, body, 'eve')).toMatchObject({ status: 404, code: 'not-found' });
   });
 
   it("refuses a prompt to another user's chat", async () => {

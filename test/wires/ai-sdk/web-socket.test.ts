@@ -7,6 +7,7 @@ import { INSTALL_MS, installNode24, play, type Ask } from '../../support/node24.
 import { timeLimit } from '../../support/slowness.ts';
 import { eventually } from '../../support/wait-for.ts';
 import { takeRun } from './page.ts';
+import { askForApproval, finishLeg, WaitingChats } from './waiting-chats.ts';
 
 let missing: string | undefined;
 
@@ -14,13 +15,17 @@ let missing: string | undefined;
 class Workers {
   readonly #h: Harness;
   readonly #runs = new Map<string, FakeRun>();
+  readonly #node: WaitingChats;
 
   constructor(h: Harness) {
     this.#h = h;
+    this.#node = new WaitingChats(h);
   }
 
   readonly answer = async ([what, chat, ...args]: Ask): Promise<void> => {
     const id = String(chat);
+    if (what === 'askApproval') return askForApproval(await this.#node.begun(id));
+    if (what === 'finishLeg') return finishLeg(await this.#node.begun(id));
     if (what === 'take') {
       this.#runs.set(id, await takeRun(this.#h, id));
       return;
@@ -124,6 +129,13 @@ describe('pages with ai 7 over a WebSocket', { timeout: timeLimit(60_000) }, () 
   scenario('show a takeover only where it says something else', 'takenOver', [
     { what: 'takeover, same text', status: 'ready', text: 'Hello you. Bye.', messages: 2 },
     { what: 'takeover, other text', status: 'ready', text: 'Hello there.', messages: 2 },
+  ]);
+
+  scenario('ask for an approval and continue the same message with its answer, over HTTP as well', 'waited', [
+    { what: 'socket: approval-requested', status: 'ready', text: 'Booking. ', messages: 2 },
+    { what: 'socket: output-available', status: 'ready', text: 'Booking. Done.', messages: 2 },
+    { what: 'http: approval-requested', status: 'ready', text: 'Booking. ', messages: 2 },
+    { what: 'http: output-available', status: 'ready', text: 'Booking. Done.', messages: 2 },
   ]);
 
   scenario('stop the run with `stop()` where their URL says so', 'abortStops', [

@@ -10,7 +10,7 @@ import { identityOf, type HttpApp } from '../../http/http-app.ts';
 import { runIdSchema, sessionParams } from '../../http/wire-schemas.ts';
 import { openStream, type PreparedStream, type StreamRoutesDeps } from '../../routes/open-stream.ts';
 import { findAnswer, orNothing, type FindAnswerDeps } from './find-answer.ts';
-import { chatBody, mustBePrompt, submit, type SubmitDeps } from './submit.ts';
+import { chatBody, mustBeSubmission, submitEither, type SubmitDeps } from './submit.ts';
 
 export type ChatRoutesDeps = StreamRoutesDeps & SubmitDeps & FindAnswerDeps;
 
@@ -27,10 +27,12 @@ const config = { isLast: true };
 export function chatRoutes(app: HttpApp, deps: ChatRoutesDeps): void {
   app.post('/', { schema: { body: chatBody, querystring: flagsQuery }, config }, async (request, reply) => {
     const { body, query } = request;
-    const prompt = mustBePrompt(body);
+    const submission = mustBeSubmission(body);
     await stream(deps, request, reply, SEND_URL, body.id, async (identity) => {
-      const runId = await submit(deps, identity, body, prompt, traceOfRequest(request.headers['traceparent']));
-      return prepared(await deps.streams.startAtRun(identity, body.id, runId, { hasRoom: true }), optionsOf(query));
+      const trace = traceOfRequest(request.headers['traceparent']);
+      const { runId, answered } = await submitEither(deps, identity, body, submission, trace);
+      const start = await deps.streams.startAtRun(identity, body.id, runId, { hasRoom: true });
+      return prepared(start, { ...optionsOf(query), answered });
     });
     return reply;
   });

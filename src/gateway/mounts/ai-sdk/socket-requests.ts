@@ -22,7 +22,7 @@ import {
   type ResumeFrame,
   type SendFrame,
 } from './socket-frame.ts';
-import { chatBody, mustBePrompt, submit, type ChatBody, type SubmitDeps } from './submit.ts';
+import { chatBody, mustBeSubmission, submitEither, type ChatBody, type SubmitDeps } from './submit.ts';
 
 export interface SocketRequestsDeps extends SubmitDeps, FindAnswerDeps {
   readonly credentials: Credentials;
@@ -103,12 +103,13 @@ export class SocketRequests {
     const { streams } = this.#deps;
     const { requestId, id: sessionId } = frame;
     const asked = bodyOf(frame);
-    const prompt = mustBePrompt(asked);
+    const submission = mustBeSubmission(asked);
     streams.mustHaveRoom(identity);
     const trace = traceOfRequest(headerOf(frame.headers, 'traceparent'));
-    const runId = await submit(this.#deps, identity, asked, prompt, trace);
+    const { runId, answered } = await submitEither(this.#deps, identity, asked, submission, trace);
     const start = await streams.startAtRun(identity, sessionId, runId, { hasRoom: true });
-    this.#socket.follow({ requestId, sessionId, kind: 'send', identity, start, options: this.#settings.options });
+    const options = { ...this.#settings.options, answered };
+    this.#socket.follow({ requestId, sessionId, kind: 'send', identity, start, options });
   }
 
   async #resume(frame: ResumeFrame, identity: Identity): Promise<void> {

@@ -2,8 +2,10 @@
 // sends every message of its page each time; the log has the others.
 import { createHash } from 'node:crypto';
 import Type from 'typebox';
-import { isSessionError } from '../../../session/errors.ts';
+import { isSessionError, SessionError } from '../../../session/errors.ts';
+import type { InputKind, InputReply } from '../../../session/events/wait-events.ts';
 import type { Sessions } from '../../../session/sessions.ts';
+import { pageAnswers, type PageAnswer } from '../../../wires/ai-sdk/page-answers.ts';
 import { promptOf, type ChatPrompt } from '../../../wires/ai-sdk/ui-message.ts';
 import type { Identity } from '../../auth/identity.ts';
 import type { ChatCommands } from '../../chat-commands.ts';
@@ -31,6 +33,72 @@ export const chatBody = Type.Object({
 
 export type ChatBody = Type.Static<typeof chatBody>;
 
+/** What a request asks for. */
+export type Submission =
+  | { readonly kind: 'prompt'; readonly prompt: ChatPrompt }
+  | { readonly kind: 'answers'; readonly answers: readonly PageAnswer[] };
+
+/** The run whose answer follows; `answered`: the inputs whose wait it follows. */
+export interface Submitted {
+  readonly runId: string;
+  readonly answered?: readonly string[];
+}
+
+/** @throws GatewayError invalid-request */
+export function mustBeSubmission(body: ChatBody): Submission {
+  const answers = body.trigger === 'regenerate-message' ? undefined : pageAnswers(body.messages);
+  return answers === undefined ? { kind: 'prompt', prompt: mustBePrompt(body) } : { kind: 'answers', answers };
+}
+
+/** @throws GatewayError, SessionError as the commands */
+export async function submitEither(
+  deps: SubmitDeps,
+  identity: Identity,
+  body: ChatBody,
+  submission: Submission,
+  trace: string | undefined,
+): Promise<Submitted> {
+  return submission.kind === 'prompt'
+    ? { runId: await submit(deps, identity, body, submission.prompt, trace) }
+    : answerInputs(deps, identity, body.id, submission.answers);
+}
+
+/** Calls that ask for nothing now are left out: a page sends those that were answered before as well.
+ *  @throws SessionError not-waiting: nothing that was answered is asked; else as the command */
+async function answerInputs(
+  { commands }: SubmitDeps,
+  identity: Identity,
+  sessionId: string,
+  answers: readonly PageAnswer[],
+): Promise<Submitted> {
+  const open = await commands.openInputs(identity, sessionId);
+  let runId: string | undefined;
+  const answered: string[] = [];
+  for (const answer of answers) {
+    const asked =
+      'inputId' in answer
+        ? undefined
+        : open.find(
+            ({ inputId, toolCallId = inputId }) => toolCallId === answer.toolCallId || inputId === answer.toolCallId,
+          );
+    const inputId = 'inputId' in answer ? answer.inputId : asked?.inputId;
+    if (inputId === undefined) continue;
+    runId = (await commands.answerInput(identity, sessionId, inputId, replyTo(asked?.kind, answer))).runId;
+    answered.push(inputId);
+  }
+  if (runId === undefined) throw new SessionError('not-waiting', { message: 'no run waits for these answers' });
+  return { runId, answered };
+}
+
+function replyTo(kind: InputKind | undefined, answer: PageAnswer): InputReply {
+  if ('inputId' in answer) {
+    const { approved, reason } = answer;
+    return { approved, ...(reason === undefined ? {} : { reason }) };
+  }
+  if ('error' in answer) return { error: answer.error };
+  return kind === 'question' ? { value: answer.output } : { result: answer.output };
+}
+
 /** @throws GatewayError invalid-request */
 export function mustBePrompt({ messages }: ChatBody): ChatPrompt {
   const prompt = promptOf(messages);
@@ -42,7 +110,7 @@ export function mustBePrompt({ messages }: ChatBody): ChatPrompt {
   return prompt;
 }
 
-/** Returns the run that answers. A request that is sent again finds its run.
+/** Returns the run that answers a prompt. A request that is sent again finds its run.
  *  @throws GatewayError, SessionError as the commands */
 export async function submit(
   deps: SubmitDeps,
