@@ -18,6 +18,7 @@ import { TopicHub } from '../../src/stream/topic-hub.ts';
 import type { WireEncoder } from '../../src/stream/projection.ts';
 import type { Agent } from '../../src/worker/agent.ts';
 import type { Provider, ProviderEvent, ProviderRequest } from '../../src/worker/provider.ts';
+import type { RunOutcome } from '../../src/worker/run/run-deps.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import { eventually } from './wait-for.ts';
 import { ManualClock } from './manual-clock.ts';
@@ -172,6 +173,8 @@ export class ChatRig {
   readonly fellBehind: number[] = [];
   /** For each answer that a takeover continued: the code units that it retained. */
   readonly continuedChars: number[] = [];
+  /** How runs left the workers, in order. */
+  readonly outcomes: RunOutcome[] = [];
   readonly #agent: Agent;
   readonly #leaseMs: number | undefined;
   readonly #logger: Logger;
@@ -230,6 +233,7 @@ export class ChatRig {
       agents: new Map(agents.map((agent) => [agent.name, agent])),
       concurrency,
       onContinued: (chars) => this.continuedChars.push(chars),
+      onOutcome: (outcome) => this.outcomes.push(outcome),
       onGone: this.#onGone,
       ...(this.#leaseMs === undefined ? {} : { leaseMs: this.#leaseMs }),
     });

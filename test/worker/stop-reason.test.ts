@@ -10,6 +10,7 @@ describe('an attempt that nothing stopped', () => {
   it.each([
     ['completed', STREAMED],
     ['failed', STREAMED],
+    ['waiting', { act: 'wait' }],
     ['unjoinable', { act: 'restart' }],
     [undefined, { act: 'leave', outcome: 'lost' }],
   ] as const)('ends by its stream when that is %s', (stream, ending) => {
@@ -26,7 +27,7 @@ describe('an attempt that was stopped', () => {
     ['refused', CHECK_CHAT],
     ['handed-over', { act: 'leave', outcome: 'released' }],
   ] as const)('ends by its reason when that is %s, unless the stream completed', (why, ending) => {
-    for (const stream of ['failed', 'unjoinable', 'retriable', undefined] as const)
+    for (const stream of ['failed', 'waiting', 'unjoinable', 'retriable', undefined] as const)
       expect(endingOf(stream, why, false)).toEqual(ending);
     expect(endingOf('completed', why, false)).toEqual(STREAMED);
   });

@@ -1,8 +1,10 @@
 // A run that asks a human, over each engine: its worker leaves it, and any worker resumes it with the answers.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { WaitExpiries } from '../../src/gateway/watch/wait-expiries.ts';
+import { encodeRunRequest } from '../../src/session/commands/run-request.ts';
 import type { InputReply } from '../../src/session/events/wait-events.ts';
 import { Inputs } from '../../src/session/inputs.ts';
+import { requestTopic } from '../../src/session/topic-names.ts';
 import { inputIdOf, type NewWait } from '../../src/session/waits/new-wait.ts';
 import type { ProviderEvent } from '../../src/worker/provider.ts';
 import { ChatRig, joinAnswer, type PlayedCall, type RigOptions } from '../support/chat-rig.ts';
@@ -225,6 +227,47 @@ describe.each(ENGINES)('over the engine %s, a run', (_name, open) => {
     (await rig.model.call(2)).say('Two.').finish();
     await rig.terminal();
     expect(joinAnswer(await rig.seen(), runId)).toBe('One. \nTwo.');
+  });
+
+  it('whose worker is lost as soon as it was resumed continues no text of an earlier leg', async () => {
+    await WaitRig.open(open);
+    const first = rig.startWorker();
+    const { runId } = await rig.prompt('go');
+    (await rig.model.call(0)).say('One. ', ask(COLOUR));
+    await rig.until('run.waiting');
+    await rig.answer(runId, 'colour', { value: 'red' });
+    await rig.model.call(1);
+    await first.close();
+    rig.startWorker();
+    await rig.clock.advance(10);
+    const call = await rig.model.call(2);
+    expect(call.request.prefix).toBeUndefined();
+    call.say('Two.').finish();
+    await rig.terminal();
+    expect(joinAnswer(await rig.seen(), runId)).toBe('One. \nTwo.');
+  });
+
+  it('is left alone by a worker that receives its request again while it waits', async () => {
+    await WaitRig.open(open);
+    const first = rig.startWorker();
+    const { runId } = await rig.prompt('go');
+    (await rig.model.call(0)).say('One. ', ask(COLOUR));
+    await rig.until('run.waiting');
+    await eventually(() => first.activeRuns === 0);
+    await first.close();
+    // As it is where a worker is lost between its question and the acknowledgement.
+    const data = encodeRunRequest({ ...rig.ref, runId });
+    await rig.broker.append([
+      { topic: requestTopic('default', rig.ref), records: [{ major: true, data }], expect: { create: true } },
+    ]);
+    rig.startWorker();
+    await eventually(() => rig.outcomes.length > 1);
+    expect(rig.outcomes).toEqual(['waiting', 'waiting']);
+    expect((await rig.steps()).at(-1)).toBe('run.waiting');
+    await rig.answer(runId, 'colour', { value: 'red' });
+    (await rig.model.call(1)).finish();
+    await rig.terminal();
+    expect((await rig.steps()).slice(-2)).toEqual(['run.resumed', 'run.completed']);
   });
 
   it('ends as cancelled at once while it waits, and while it is queued again', async () => {
