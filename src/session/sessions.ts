@@ -17,7 +17,7 @@ import { isSessionError, SessionError } from './errors.ts';
 import { findBranch } from './history/find-branch-node.ts';
 import { readFirstRun, startOfOpenRuns, type RunSettings } from './history/whole-chat.ts';
 import { readHistory, type HistoryPage } from './history/history.ts';
-import { endSoon, findAsks, expireRequests, removeAsks } from './stores/leftovers.ts';
+import { endSoon, findAsks, expireRequests, removeAsks, removeExpiries } from './stores/leftovers.ts';
 import type { LogPrefix } from './history/major-records.ts';
 import { readRuns, type RunPage } from './history/run-pages.ts';
 import { loadOwned, requireOwner, owns } from './require-owner.ts';
@@ -209,6 +209,7 @@ export class Sessions {
     // Removes the chat before its requests: a run of a chat without its request would never be served.
     await this.#broker.remove(chatTopic(ref));
     await expireRequests(this.#broker, ref, state);
+    await removeExpiries(this.#broker, ref, state);
     await this.#attachments?.removeAll(ref, state);
     await removeAsks(this.#broker, this.#log, asks, chatTopic);
   }

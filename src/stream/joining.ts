@@ -1,5 +1,6 @@
 // Leaves out the text behind a gap: a reader joins the deltas of a part by their place in it (PROTOCOL §4), and text
-// behind lost records would not join. Until the run starts again from nothing, the reader gets none of it. Pure.
+// behind lost records would not join. Until the run starts again from nothing, or begins another leg, the reader gets
+// none of it. Pure.
 import { parseEvent } from '../session/events/chat-event.ts';
 import type { WireEvent } from './wire-event.ts';
 
@@ -23,6 +24,12 @@ export function joining(events: readonly WireEvent[], joins: Set<string> | undef
 
 function mayJoin({ type, json }: WireEvent, joins: Set<string>): boolean {
   switch (type) {
+    case 'run.resumed': {
+      // A leg begins with a new part.
+      const event = parseEvent(type, json);
+      if ('runId' in event) joins.add(event.runId);
+      return true;
+    }
     case 'run.started':
     case 'run.restarted': {
       const event = parseEvent(type, json);

@@ -107,6 +107,25 @@ describe.each(ENGINES)('on the engine %s, a run that waits', (_name, open) => {
       'run.completed',
     ]);
     expect(await allTopics(node.broker, 'wait-expiries')).toEqual([]);
+    const { messages } = await restarted.sessions.history(ALICE, REF, 10, undefined);
+    expect(messages[1]).toMatchObject({
+      content: 'May I?Done.',
+      status: 'completed',
+      inputs: [{ kind: 'approval', answer: { by: 'alice', approved: true } }],
+    });
+    expect((await restarted.sessions.runs(ALICE, REF, 10, undefined)).runs).toMatchObject([
+      { state: 'completed', attempts: [{ attempt: 1 }, { attempt: 2 }], waits: [{ inputs: [idOf(first, 'a')] }] },
+    ]);
+  });
+
+  it('leaves nothing when its chat is removed', async () => {
+    const node = await openNode(open);
+    const run = await node.begin(REF);
+    await run.ask({ inputs: [APPROVAL] });
+    expect(await allTopics(node.broker, 'wait-expiries')).toHaveLength(1);
+    await node.sessions.remove(ALICE, REF);
+    expect(await allTopics(node.broker, 'wait-expiries')).toEqual([]);
+    expect(await node.inputs.expire({ ...REF, runId: run.run.runId, leg: 0 })).toBe(0);
   });
 
   it('is answered once when two nodes answer at once, and says who answered', async () => {

@@ -49,6 +49,7 @@ const messageSchema = Type.Object({
   usage: Type.Optional(Type.Unknown()),
   error: Type.Optional(Type.Unknown()),
   damaged: Type.Optional(Type.Literal(true)),
+  inputs: Type.Optional(Type.Array(Type.Unknown())),
   parts: Type.Optional(Type.Array(Type.Unknown())),
   toolResults: Type.Optional(Type.Array(Type.Unknown())),
   toolCalls: Type.Optional(Type.Array(Type.Unknown())),

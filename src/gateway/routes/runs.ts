@@ -24,9 +24,21 @@ const runSchema = Type.Object({
   messageId: Type.String({ description: 'of the prompt' }),
   agent: Type.String(),
   model: Type.String(),
-  state: Type.String({ description: '`queued`, `running`, `cancelling`, `completed`, `failed` or `cancelled`' }),
+  state: Type.String({
+    description: '`queued`, `running`, `waiting`, `cancelling`, `completed`, `failed` or `cancelled`',
+  }),
   queuedAt: timeSchema,
   attempts: Type.Array(Type.Object({ attempt: Type.Integer(), startedAt: timeSchema })),
+  waits: Type.Optional(
+    Type.Array(
+      Type.Object({
+        inputs: Type.Array(Type.String()),
+        waitingAt: timeSchema,
+        expiresAt: timeSchema,
+        resumedAt: Type.Optional(timeSchema),
+      }),
+    ),
+  ),
   cancellingAt: Type.Optional(timeSchema),
   firstTokenAt: Type.Optional(timeSchema),
   deltas: Type.Optional(Type.Integer()),

@@ -14,6 +14,8 @@ export interface RunTimeline extends RunFigures {
   readonly queuedAt: string;
   /** Each start. Every one after the first is a takeover. */
   readonly attempts: readonly RunAttempt[];
+  /** Each wait for inputs, oldest first. Absent: the run did not wait. */
+  readonly waits?: readonly RunWaitTimes[];
   readonly cancellingAt?: string;
   /** Of the last attempt, once the run has ended. */
   readonly firstTokenAt?: string;
@@ -24,6 +26,14 @@ export interface RunTimeline extends RunFigures {
   readonly error?: RunError;
 }
 
+/** `resumedAt` is absent until a worker continues the run. */
+export interface RunWaitTimes {
+  readonly inputs: readonly string[];
+  readonly waitingAt: string;
+  readonly expiresAt: string;
+  readonly resumedAt?: string;
+}
+
 export interface RunAttempt {
   readonly attempt: number;
   readonly startedAt: string;
@@ -32,9 +42,10 @@ export interface RunAttempt {
 interface FoldingRun {
   readonly queued: Extract<ChatEvent, { type: 'run.queued' }>;
   readonly attempts: RunAttempt[];
+  readonly waits: RunWaitTimes[];
+  /** Inputs that are neither answered nor closed. */
+  readonly open: Set<string>;
   cancellingAt?: string;
-  /** The inputs of its last wait that are open. With none it is queued again. Undefined: it is not behind a wait. */
-  open?: Set<string> | undefined;
   terminal?: RunTerminal;
 }
 
@@ -43,7 +54,8 @@ export class RunTimelines {
 
   /** Events in log order. Ignores a run whose `run.queued` was not among them. */
   apply(event: ChatEvent): void {
-    if (event.type === 'run.queued') this.#runs.set(event.runId, { queued: event, attempts: [] });
+    if (event.type === 'run.queued')
+      this.#runs.set(event.runId, { queued: event, attempts: [], waits: [], open: new Set() });
     const run = 'runId' in event ? this.#runs.get(event.runId) : undefined;
     if (run !== undefined) foldRun(run, event);
   }
@@ -61,14 +73,16 @@ function foldRun(run: FoldingRun, event: ChatEvent): void {
       run.attempts.push({ attempt: event.attempt, startedAt: event.createdAt });
       return;
     case 'run.waiting':
-      run.open = new Set(event.inputs);
+      run.waits.push({ inputs: event.inputs, waitingAt: event.createdAt, expiresAt: event.expiresAt });
+      for (const inputId of event.inputs) run.open.add(inputId);
       return;
     case 'input.answered':
     case 'input.closed':
-      run.open?.delete(event.inputId);
+      run.open.delete(event.inputId);
       return;
     case 'run.resumed':
-      run.open = undefined;
+      run.attempts.push({ attempt: event.attempt, startedAt: event.createdAt });
+      resumeLast(run.waits, event.createdAt);
       return;
     case 'run.cancelling':
       run.cancellingAt ??= event.createdAt;
@@ -83,7 +97,13 @@ function foldRun(run: FoldingRun, event: ChatEvent): void {
   }
 }
 
-function timelineOf({ queued, attempts, cancellingAt, open, terminal }: FoldingRun): RunTimeline {
+function resumeLast(waits: RunWaitTimes[], resumedAt: string): void {
+  const last = waits.pop();
+  if (last !== undefined) waits.push({ ...last, resumedAt });
+}
+
+function timelineOf(run: FoldingRun): RunTimeline {
+  const { queued, attempts, waits, cancellingAt, terminal } = run;
   const { runId, messageId, agent, model, createdAt: queuedAt } = queued;
   const times: RunTimes = {
     queued: queuedAt,
@@ -95,27 +115,17 @@ function timelineOf({ queued, attempts, cancellingAt, open, terminal }: FoldingR
     messageId,
     agent,
     model,
-    state:
-      terminal === undefined && open !== undefined
-        ? stateBehindWait(open)
-        : stateOf(attempts.length, cancellingAt, terminal),
+    state: stateOf(run),
     queuedAt,
     attempts,
+    ...(waits.length === 0 ? {} : { waits }),
     ...(cancellingAt === undefined ? {} : { cancellingAt }),
     ...(terminal === undefined ? {} : endOf(terminal)),
     ...runFigures(times, attempts.length, terminal),
   };
 }
 
-function stateBehindWait(open: ReadonlySet<string>): RunTimeline['state'] {
-  return open.size > 0 ? 'waiting' : 'queued';
-}
-
-function stateOf(
-  attempts: number,
-  cancellingAt: string | undefined,
-  terminal: RunTerminal | undefined,
-): RunTimeline['state'] {
+function stateOf({ attempts, waits, open, cancellingAt, terminal }: FoldingRun): RunTimeline['state'] {
   switch (terminal?.type) {
     case 'run.completed':
       return 'completed';
@@ -124,8 +134,16 @@ function stateOf(
     case 'run.cancelled':
       return 'cancelled';
     case undefined:
-      return cancellingAt !== undefined ? 'cancelling' : attempts > 0 ? 'running' : 'queued';
+      if (cancellingAt !== undefined) return 'cancelling';
+      if (open.size > 0) return 'waiting';
+      return attempts.length > 0 && !isQueuedAgain(waits) ? 'running' : 'queued';
   }
+}
+
+/** Its inputs are settled, and no worker has continued it. */
+function isQueuedAgain(waits: readonly RunWaitTimes[]): boolean {
+  const last = waits.at(-1);
+  return last !== undefined && last.resumedAt === undefined;
 }
 
 function endOf(terminal: RunTerminal): Partial<RunTimeline> {

@@ -13,15 +13,23 @@ import {
   type ToolCall,
   type ToolOutcome,
 } from '../events/chat-event.ts';
-import { NO_ANSWER, type InputAnswered, type InputClosed } from '../events/wait-events.ts';
+import { NO_ANSWER, type InputAnswered, type InputClosed, type InputRequested } from '../events/wait-events.ts';
 
-/** `given`: of a message that came with the first prompt, from a conversation held elsewhere. */
-export type MessageStatus = 'given' | 'sent' | 'queued' | 'streaming' | 'completed' | 'failed' | 'cancelled';
+/** `waiting`: of an answer whose run waits for inputs; once they are answered it is `queued` again. `given`: of a
+ *  message that came with the first prompt, from a conversation held elsewhere. */
+export type MessageStatus =
+  'given' | 'sent' | 'queued' | 'streaming' | 'waiting' | 'completed' | 'failed' | 'cancelled';
 
 export interface TranscriptPart extends AnswerPart {
   readonly executor?: 'agent' | 'client';
   readonly result?: unknown;
   readonly error?: string;
+}
+
+/** What a run asked a human for, with the answer or how it ended without. Neither: it is open. */
+export interface TranscriptInput extends Omit<InputRequested, 'type' | 'runId'> {
+  readonly answer?: Omit<InputAnswered, 'type' | 'runId' | 'inputId'>;
+  readonly closed?: InputClosed['reason'];
 }
 
 export interface TranscriptMessage {
@@ -38,6 +46,8 @@ export interface TranscriptMessage {
   readonly error?: RunError;
   /** Of an answer: records of the chat are lost between its beginning and its end, so a part of it may be missing. */
   readonly damaged?: true;
+  /** Of an answer whose run asked for inputs, oldest first. */
+  readonly inputs?: readonly TranscriptInput[];
   /** Of an answer that has more than one text part. */
   readonly parts?: readonly TranscriptPart[];
   /** Of a prompt: the outcomes of calls of the answer that it follows. */
@@ -76,8 +86,8 @@ interface FoldingRun {
   readonly finished: { kind: AnswerPart['kind']; chunks: string[] }[];
   readonly heads: Map<number, PartHead>;
   readonly results: Map<string, { result?: unknown; error?: string }>;
-  /** Inputs that ask the client for the result of a call, with that call. */
-  readonly askedCalls: Map<string, string>;
+  /** By their ids, oldest first. */
+  readonly inputs: Map<string, TranscriptInput>;
 }
 
 interface GivenTurn {
@@ -140,7 +150,7 @@ export class Transcript {
   #noteLost({ from, to }: LostRange): void {
     this.#lost.push({ from, to });
     for (const run of this.#runs.values())
-      if (run.status === 'queued' || run.status === 'streaming') run.isDamaged = true;
+      if (run.status === 'queued' || run.status === 'streaming' || run.status === 'waiting') run.isDamaged = true;
   }
 
   /** False if the event belongs to another branch, or changes no message. */
@@ -182,7 +192,7 @@ export class Transcript {
       finished: [],
       heads: new Map(),
       results: new Map(),
-      askedCalls: new Map(),
+      inputs: new Map(),
     };
     this.#runs.set(runId, turn.run);
   }
@@ -210,11 +220,16 @@ function foldRun(run: FoldingRun, event: ChatEvent, offset: number): void {
       run.results.set(event.toolCallId, event.error === undefined ? { result: event.result } : { error: event.error });
       return;
     case 'input.requested':
-      if (event.kind === 'tool' && event.toolCallId !== undefined) run.askedCalls.set(event.inputId, event.toolCallId);
-      return;
     case 'input.answered':
     case 'input.closed':
-      settleCall(run, event);
+      foldInput(run, event);
+      return;
+    case 'run.waiting':
+      run.status = 'waiting';
+      return;
+    case 'run.resumed':
+      run.status = 'streaming';
+      run.streamed.apply(event, offset);
       return;
     case 'run.completed':
       run.status = 'completed';
@@ -234,16 +249,51 @@ function foldRun(run: FoldingRun, event: ChatEvent, offset: number): void {
   }
 }
 
-/** The answer to an input of the kind `tool` is the result of its call. */
-function settleCall({ askedCalls, results }: FoldingRun, event: InputAnswered | InputClosed): void {
-  const toolCallId = askedCalls.get(event.inputId);
-  if (toolCallId === undefined) return;
-  if (event.type === 'input.closed') {
-    if (event.reason === 'expired') results.set(toolCallId, { error: NO_ANSWER });
+function foldInput(run: FoldingRun, event: InputRequested | InputAnswered | InputClosed): void {
+  const { inputId } = event;
+  if (event.type === 'input.requested') {
+    const { kind, toolCallId, toolName, message, schema, choices, createdAt, expiresAt } = event;
+    const about = {
+      ...(toolCallId === undefined ? {} : { toolCallId }),
+      ...(toolName === undefined ? {} : { toolName }),
+      ...(message === undefined ? {} : { message }),
+      ...(schema === undefined ? {} : { schema }),
+      ...(choices === undefined ? {} : { choices }),
+    };
+    run.inputs.set(inputId, { inputId, kind, ...about, createdAt, expiresAt });
     return;
   }
-  const { result, error } = event;
-  results.set(toolCallId, error === undefined ? { result: result ?? null } : { error });
+  const asked = run.inputs.get(inputId);
+  if (asked === undefined) return;
+  if (event.type === 'input.closed') run.inputs.set(inputId, closed(run, asked, event.reason));
+  else run.inputs.set(inputId, answered(run, asked, event));
+  const isOpen = [...run.inputs.values()].some((input) => input.answer === undefined && input.closed === undefined);
+  if (!isOpen && run.status === 'waiting') run.status = 'queued';
+}
+
+/** A call whose result did not come in time has no other outcome than that. */
+function closed(run: FoldingRun, asked: TranscriptInput, reason: InputClosed['reason']): TranscriptInput {
+  if (asked.kind === 'tool' && asked.toolCallId !== undefined && reason === 'expired')
+    run.results.set(asked.toolCallId, { error: NO_ANSWER });
+  return { ...asked, closed: reason };
+}
+
+/** The reply of a tool is the outcome of its call. */
+function answered(run: FoldingRun, asked: TranscriptInput, event: InputAnswered): TranscriptInput {
+  const { by, createdAt, approved, reason, value, result, error } = event;
+  const reply = {
+    ...(approved === undefined ? {} : { approved }),
+    ...(reason === undefined ? {} : { reason }),
+    ...(value === undefined ? {} : { value }),
+    ...(result === undefined ? {} : { result }),
+    ...(error === undefined ? {} : { error }),
+  };
+  if (asked.kind === 'tool' && asked.toolCallId !== undefined)
+    run.results.set(
+      asked.toolCallId,
+      event.error === undefined ? { result: event.result ?? null } : { error: event.error },
+    );
+  return { ...asked, answer: { by, ...reply, createdAt } };
 }
 
 /** Removes the tool calls that a restart drops, with their results: the next attempt may produce another part there. */
@@ -313,6 +363,7 @@ function answerMessage(run: FoldingRun): TranscriptMessage | undefined {
     ...(run.usage === undefined ? {} : { usage: run.usage }),
     ...(run.error === undefined ? {} : { error: run.error }),
     ...(run.isDamaged ? { damaged: true } : {}),
+    ...(run.inputs.size === 0 ? {} : { inputs: [...run.inputs.values()] }),
     ...(parts.length === texts.length && parts.length <= 1 ? {} : { parts }),
   };
 }

@@ -16,6 +16,7 @@ import {
   requestTopic,
   sessionOf,
   subagentPrefix,
+  waitExpiryTopic,
 } from '../topic-names.ts';
 
 /** TTL of a request topic whose requests are consumed. Long enough that most answers to an answer find the topic and
@@ -75,6 +76,12 @@ export async function expireRequests(broker: Broker, ref: SessionRef, state: Com
   for (const info of infos) if (info !== undefined) await expireAfter(broker, info.topic, info.epoch, TTL_MS_MIN);
   for (const agent of agentsOf(state))
     await removeDeadLetters(broker, requestGroupOf(agent, ref), routingKey(chatTopic(ref)));
+}
+
+/** Removes the records that would end the waits of a removed chat's runs. A run id is never used again. */
+export async function removeExpiries(broker: Broker, ref: SessionRef, { runs }: CommandState): Promise<void> {
+  for (const { runId, leg = 0, state } of runs)
+    if (state === 'waiting') await broker.remove(waitExpiryTopic(ref, runId, leg));
 }
 
 /** Gives a chat and its request topics a short TTL before the chat is removed. A removal that is repeated after the

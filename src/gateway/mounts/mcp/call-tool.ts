@@ -157,6 +157,7 @@ const STATES = {
   sent: 'queued',
   queued: 'queued',
   streaming: 'running',
+  waiting: 'running',
   completed: 'completed',
   failed: 'failed',
   cancelled: 'cancelled',
