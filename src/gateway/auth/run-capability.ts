@@ -18,6 +18,8 @@ export interface RunCapability {
   readonly from: number;
   /** Of the wire: how it shows the answer. */
   readonly options: Readonly<Record<string, boolean>>;
+  /** The inputs that its request has answered: the holder reads what follows their wait. */
+  readonly answered?: readonly string[] | undefined;
 }
 
 interface Signed extends RunCapability {

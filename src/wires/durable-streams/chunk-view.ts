@@ -19,6 +19,8 @@ export interface ChunkViewOptions {
   readonly hasMetadata: boolean;
   /** The client knows `reset-step`. */
   readonly canReset: boolean;
+  /** As in `ChunkOptions`. */
+  readonly answered?: readonly string[] | undefined;
   readonly end: ViewEnd;
 }
 
@@ -40,7 +42,8 @@ export class ChunkView implements Projection {
     this.#options = options;
     this.#output = output;
     this.#view = new RunView(options.runId);
-    this.#chunks = new RunChunks({ hasData: false, hasMetadata: options.hasMetadata }, options.canReset);
+    const { hasMetadata, answered, canReset } = options;
+    this.#chunks = new RunChunks({ hasData: false, hasMetadata, answered }, canReset);
     this.#next = (options.after ?? -1) + 1;
   }
 

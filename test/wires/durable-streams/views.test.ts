@@ -7,6 +7,7 @@ import { CAPABILITY_MS_MAX } from '../../../src/gateway/auth/run-capability.ts';
 import { startHarness, type Harness } from '../../support/gateway-harness.ts';
 import { eventually } from '../../support/wait-for.ts';
 import { Chat, takeRun, textOf } from '../ai-sdk/page.ts';
+import { askForApproval, finishLeg, WaitingChats } from '../ai-sdk/waiting-chats.ts';
 
 async function start() {
   const h = await startHarness();
@@ -208,6 +209,32 @@ describe('a page with createDurableChatTransport', () => {
     const deltas = rest.chunks.map((chunk) => (chunk as { delta?: string }).delta ?? '');
     expect([deltas.join(''), rest.chunks.at(-1)?.type]).toEqual(['Hello there.', 'finish']);
     expect(rest.headers.get('stream-closed')).toBe('true');
+  });
+
+  it('closes at a wait, and continues the same message under the URL of the answer', async () => {
+    const { h, page } = await start();
+    const { chat, text, locations } = page('c1');
+    const chats = new WaitingChats(h);
+    const sent = chat.sendMessage({ text: 'book it' });
+    await askForApproval(await chats.begun('c1'));
+    await sent;
+    const part = chat.lastMessage?.parts.at(-1);
+    expect([chat.status, part]).toMatchObject(['ready', { toolCallId: 'call-1', state: 'approval-requested' }]);
+    const id = part !== undefined && 'approval' in part ? part.approval.id : '';
+    await chat.addToolApprovalResponse({ id, approved: true });
+    const answered = chat.sendMessage();
+    const leg = await chats.begun('c1');
+    await eventually(() => locations.length === 2);
+    await finishLeg(leg);
+    await answered;
+    expect([chat.status, text(), chat.messages.length]).toEqual(['ready', 'Booking. Done.', 2]);
+    expect(chat.lastMessage?.parts[2]).toMatchObject({ state: 'output-available', output: { paid: true } });
+    // The first URL still ends at the wait.
+    const first = await readAll(locations[0] ?? '');
+    expect([first.chunks.at(-1), first.headers.get('stream-closed')]).toEqual([
+      { type: 'finish', finishReason: 'tool-calls' },
+      'true',
+    ]);
   });
 
   it('shows the failure of a run as its error, and refuses what /api/chat refuses', async () => {

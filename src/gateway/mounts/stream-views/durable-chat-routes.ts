@@ -10,7 +10,7 @@ import type { EventStreams, RunStart } from '../../event-streams.ts';
 import { identityOf, type HttpApp } from '../../http/http-app.ts';
 import { sessionParams } from '../../http/wire-schemas.ts';
 import { findAnswer, orNothing, type FindAnswerDeps } from '../ai-sdk/find-answer.ts';
-import { chatBody, mustBePrompt, submit, type SubmitDeps } from '../ai-sdk/submit.ts';
+import { chatBody, mustBeSubmission, submitEither, type SubmitDeps } from '../ai-sdk/submit.ts';
 
 export interface DurableChatDeps extends SubmitDeps, FindAnswerDeps {
   readonly clock: Clock;
@@ -32,12 +32,14 @@ export function durableChatRoutes(app: HttpApp, deps: DurableChatDeps): void {
   app.post('/', { schema: { body: chatBody, querystring: Type.Object(flags) } }, async (request, reply) => {
     const { body, query } = request;
     const identity = identityOf(request);
-    const prompt = mustBePrompt(body);
+    const submission = mustBeSubmission(body);
     streams.mustHaveRoom(identity);
-    const runId = await submit(deps, identity, body, prompt, traceOfRequest(request.headers['traceparent']));
+    const trace = traceOfRequest(request.headers['traceparent']);
+    const { runId, answered } = await submitEither(deps, identity, body, submission, trace);
     const start = await streams.startAtRun(identity, body.id, runId, { hasRoom: true });
-    // A reader that begins at the prompt receives every change as it comes.
-    return sendStream(deps, reply.code(201), identity, body.id, { start, from: start.answer.queuedAt, flags: query });
+    // A reader that begins at the prompt receives every change as it comes. One that has answered continues behind it.
+    const from = answered === undefined ? start.answer.queuedAt : start.topicInfo.next - 1;
+    return sendStream(deps, reply.code(201), identity, body.id, { start, from, flags: query, answered });
   });
 
   app.get(
@@ -61,6 +63,7 @@ interface NamedStream {
   readonly start: RunStart;
   readonly from: number;
   readonly flags: Flags;
+  readonly answered?: readonly string[] | undefined;
 }
 
 function sendStream(
@@ -68,12 +71,13 @@ function sendStream(
   reply: FastifyReply,
   identity: Identity,
   sessionId: string,
-  { start, from, flags: { metadata, resetStep } }: NamedStream,
+  { start, from, flags: { metadata, resetStep }, answered }: NamedStream,
 ): FastifyReply {
   const { runId } = start.answer;
   const options = { hasMetadata: metadata === '1', canReset: resetStep === '1' };
   const { epoch } = start.after;
-  const capability = runCapabilities.issue(identity, { sessionId, runId, epoch, from, options }, clock.now());
+  const read = { sessionId, runId, epoch, from, options, answered };
+  const capability = runCapabilities.issue(identity, read, clock.now());
   const streamUrl = `/ds/runs/${sessionId}/${runId}?cap=${capability}`;
   return reply
     .headers({ location: streamUrl, 'x-run-id': runId, 'cache-control': 'no-store' })

@@ -54,7 +54,7 @@ export function runViewRoute(app: HttpApp, deps: ViewDeps): void {
         if (count > 0 && count <= from) throw new StreamRefusal('invalid-offset');
         const after = count === 0 ? undefined : count - 1;
         const { hasMetadata = false, canReset = false } = capability?.options ?? {};
-        const view = { runId, from, after, hasMetadata, canReset };
+        const view = { runId, from, after, hasMetadata, canReset, answered: capability?.answered };
         const encoder: ViewRead['encoder'] = (output, end) =>
           new ProjectedEncoder(new ChunkView({ ...view, end }, output));
         await send(deps, request, reply, `${RUNS_PREFIX}${RUN_URL}`, {
