@@ -17,11 +17,11 @@ const [choice] = completion.choices;
 tell({ what: 'completion', text: choice?.message.content, reason: choice?.finish_reason });
 const later = await client.chat.completions.retrieve(completion.id);
 tell({ what: 'later', text: later.choices[0]?.message.content, isSame: later.id === completion.id });
-end();
 
 const { sessions } = client.beta.agents;
 const session = await sessions.create({ environment: { type: 'none' }, agent: { model: 'default' }, input: 'go' });
-console.log(JSON.stringify({ what: 'session', status: session.status, environment: session.environment.type }));
+tell({ what: 'session', status: session.status, environment: session.environment.type });
 await sessions.events.create(session.id, { events: [{ type: 'agent.session.input.cancel' }] });
 const result = await sessions.turns.list(session.id);
-console.log(JSON.stringify({ what: 'turn', status: result.data[0]?.status }));
+tell({ what: 'turn', status: result.data[0]?.status });
+end();
