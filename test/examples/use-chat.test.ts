@@ -1,5 +1,5 @@
-// examples/use-chat, in a real Chromium beside a real server. With HOLDLINE_SCREENSHOTS=1 it also writes the picture of
-// docs/images.
+// examples/use-chat, in a real Chromium beside a real server. With HOLDLINE_SCREENSHOTS=1 it also writes the pictures
+// of docs/images.
 import { fileURLToPath } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
@@ -13,6 +13,7 @@ import { InstalledExample } from './installed-example.ts';
 
 vi.setConfig({ testTimeout: timeLimit(180_000), hookTimeout: timeLimit(120_000) });
 
+const AGENTS = fileURLToPath(new URL('../../examples/use-chat/agents/agents.json', import.meta.url));
 const IMAGES = fileURLToPath(new URL('../../docs/images/', import.meta.url));
 
 /** The versions of the AI SDK: that of the lockfile, and the next one. */
@@ -31,8 +32,11 @@ interface ExamplePage {
   readonly server: ServerProcess;
 }
 
-async function openExample(example: InstalledExample): Promise<ExamplePage> {
-  const server = await startedServer();
+async function openExample(
+  example: InstalledExample,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<ExamplePage> {
+  const server = await startedServer({ env: settings });
   const port = await freePort();
   const env = { VITE_HOLDLINE_TOKEN: server.token, HOLDLINE_URL: server.url };
   const vite = owned(example.run('node_modules/.bin/vite', ['--port', String(port), '--strictPort'], env));
@@ -116,6 +120,27 @@ describe.each(VERSIONS)('examples/use-chat with %s', (_version, instead) => {
     await page.goto(url);
     await page.getByTestId('assistant').nth(2).waitFor();
     expect(await page.getByTestId('assistant').allTextContents()).toEqual([numbers(120), numbers(150), stopped]);
+  });
+
+  it('shows what an agent asks, also after a reload, and continues with what the user answers', async () => {
+    const { page } = await openExample(example, { HOLDLINE_AGENTS: AGENTS });
+    await send(page, 'I want a refund');
+    await page.getByTestId('approval').waitFor();
+    await page.reload();
+    await page.getByTestId('approval').waitFor();
+    await screenshot(page, 'approval');
+    await page.getByRole('button', { name: 'Approve' }).click();
+    await page.getByTestId('question').waitFor();
+    await page.getByRole('button', { name: 'By phone' }).click();
+    await page.getByText('told: by phone.').waitFor();
+    await untilStatus(page, 'ready');
+    expect(await answer(page)).toBe('This is order 7. It is refunded. The customer is told: by phone.');
+
+    await send(page, 'And another one');
+    await page.getByTestId('approval').waitFor();
+    await page.getByRole('button', { name: 'Refuse' }).click();
+    await page.getByText('Then nothing is refunded.').waitFor();
+    expect(await answer(page)).toBe('This is order 7. Then nothing is refunded.');
   });
 
   it('says what is wrong when its token is refused', async () => {

@@ -3,6 +3,7 @@ import { useState, type FormEvent } from 'react';
 import { useChat, type Chat } from '@ai-sdk/react';
 import type { UIMessage } from 'ai';
 import { stopAnswer } from './holdline.ts';
+import { WaitingPart } from './waiting-part.tsx';
 
 export function ChatPage({ chat }: { readonly chat: Chat<UIMessage> }) {
   // The hook gets a chat, not a transport: @ai-sdk/react 3 does not pass on that the transport's resumed streams are
@@ -17,7 +18,7 @@ export function ChatPage({ chat }: { readonly chat: Chat<UIMessage> }) {
       </header>
       <ol>
         {messages.map((message) => (
-          <MessageView key={message.id} message={message} />
+          <MessageView key={message.id} chat={chat} message={message} />
         ))}
       </ol>
       {error !== undefined && (
@@ -33,11 +34,18 @@ export function ChatPage({ chat }: { readonly chat: Chat<UIMessage> }) {
   );
 }
 
-function MessageView({ message: { role, parts } }: { readonly message: UIMessage }) {
-  const text = parts.map((part) => (part.type === 'text' ? part.text : '')).join('');
+interface MessageViewProps {
+  readonly chat: Chat<UIMessage>;
+  readonly message: UIMessage;
+}
+
+function MessageView({ chat, message: { role, parts } }: MessageViewProps) {
   return (
     <li className={role} data-testid={role}>
-      {text}
+      {parts.map((part, i) => {
+        if (part.type === 'text') return part.text;
+        return part.type === 'dynamic-tool' ? <WaitingPart key={i} chat={chat} part={part} /> : null;
+      })}
     </li>
   );
 }
