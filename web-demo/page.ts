@@ -6,6 +6,8 @@ import type {
   ChatClient,
   ChatSnapshot,
   Fetch,
+  Input,
+  InputAnswer,
   Message,
   MessageContent,
   Run,
@@ -28,6 +30,7 @@ import { EventLog } from './instruments/event-log.ts';
 import type { DraftStore } from './composer/draft-store.ts';
 import { Drawers } from './shell/drawers.ts';
 import { find } from './dom/element.ts';
+import { refusalText } from './inputs/input-text.ts';
 import { isGone, Notice } from './shell/notice.ts';
 import { saveFile } from './conversation/save-file.ts';
 import { OpenChat } from './chats/open-chat.ts';
@@ -95,6 +98,7 @@ export class Page {
       },
       select: (runId) => void this.#orSay(this.#open?.select(runId), 'It could not be shown'),
       save: (file) => void this.#orSay(this.#saveFile(network.fetch, file), 'The file could not be read'),
+      answer: (input, answer) => this.#answer(input, answer),
     });
     this.#composer = new Composer(
       {
@@ -234,6 +238,17 @@ export class Page {
     if (chatId !== undefined) await saveFile(fetchOnce, this.#parts.token, chatId, file);
   }
 
+  /** The card shows why it was not taken. */
+  async #answer({ inputId }: Input, answer: InputAnswer): Promise<string | undefined> {
+    try {
+      await this.#open?.answer(inputId, answer);
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof ChatClientError)) throw error;
+      return refusalText(error);
+    }
+  }
+
   async #rename(title: string): Promise<void> {
     const chatId = this.#open?.chatId;
     if (chatId === undefined) return;
@@ -346,7 +361,12 @@ export class Page {
     const isActive = isBusy(snapshot);
     return sessions.map((session) =>
       session.sessionId === sessionId
-        ? { ...session, isActive, title: nameOf(snapshot, session.title, true) }
+        ? {
+            ...session,
+            isActive,
+            isWaiting: snapshot.openInputs.length > 0,
+            title: nameOf(snapshot, session.title, true),
+          }
         : session,
     );
   }
@@ -365,7 +385,7 @@ export class Page {
 }
 
 function isOpen({ state }: Run): boolean {
-  return state === 'running' || state === 'queued';
+  return state === 'running' || state === 'queued' || state === 'waiting';
 }
 
 function isBusy(snapshot: ChatSnapshot | undefined): boolean {
@@ -375,5 +395,5 @@ function isBusy(snapshot: ChatSnapshot | undefined): boolean {
 /** A deleted chat has no open runs: no event will report their end, and no command can reach them. */
 function ended(snapshot: ChatSnapshot | undefined): ChatSnapshot | undefined {
   if (snapshot === undefined || !isGone(snapshot.connection)) return snapshot;
-  return { ...snapshot, runs: [] };
+  return { ...snapshot, runs: [], openInputs: [] };
 }

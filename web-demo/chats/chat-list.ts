@@ -119,12 +119,18 @@ export class ChatList {
   }
 }
 
-function update({ link, busy, remove }: Item, { title, isActive }: SessionSummary, isCurrent: boolean): void {
+function update(
+  { link, busy, remove }: Item,
+  { title, isActive, isWaiting }: SessionSummary,
+  isCurrent: boolean,
+): void {
   const name = title === undefined || title === '' ? UNTITLED : title;
   setText(link, name);
   link.title = name;
   link.ariaCurrent = isCurrent ? 'page' : null;
   busy.hidden = !isActive;
+  busy.classList.toggle('asks', isWaiting);
+  busy.ariaLabel = isWaiting ? 'It waits for your answer' : 'An answer is being written';
   remove.dataset['name'] = name;
   label(remove);
 }

@@ -7,6 +7,7 @@ import type {
   Chat,
   ChatClient,
   ChatSnapshot,
+  InputAnswer,
   Message,
   MessageContent,
   Run,
@@ -152,6 +153,11 @@ export class OpenChat {
 
   async detach(attachmentId: string): Promise<void> {
     await this.#unlessLeft(async () => this.#chat?.detach(attachmentId));
+  }
+
+  /** Answers what a run of the chat asks. */
+  async answer(inputId: string, answer: InputAnswer): Promise<void> {
+    await this.#chat?.answer(inputId, answer);
   }
 
   async select(runId: string): Promise<void> {

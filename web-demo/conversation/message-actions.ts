@@ -20,7 +20,8 @@ export function actionsFor(message: Message, run: Run | undefined): readonly Act
   if (status === 'unsent') return isPlain(message) ? ['resend', 'edit', 'discard'] : ['resend', 'discard'];
   if (status === 'sending' || run === undefined) return [];
   if (message.role === 'assistant') {
-    if (status === 'running') return [];
+    // Between two legs an answer is queued again.
+    if (status === 'running' || status === 'waiting' || status === 'queued') return [];
     return plainText(message) === '' ? ['regenerate'] : ['copy', 'regenerate'];
   }
   const edit: readonly ActionName[] = isPlain(message) ? ['edit'] : [];

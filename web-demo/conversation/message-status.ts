@@ -25,7 +25,7 @@ export function sentenceOf(message: Message, run: Run | undefined): string | und
       if (run?.cancelling === true) return 'Stopping…';
       return run !== undefined && run.attempt > 1 ? `Another worker took over (attempt ${run.attempt})` : undefined;
     case 'waiting':
-      return 'Waiting for an answer';
+      return 'Waiting for your answer';
     case 'failed':
       return `Failed: ${run?.error?.message ?? 'no reason was given'}`;
     case 'cancelled':

@@ -1,8 +1,17 @@
 // One message on the page. Updates its elements: the parts keep theirs, the foot shows the status, the alternatives, and the
 // actions.
-import type { AttachedFile, Message, Run } from '../../src/client/chat-client.ts';
+import type {
+  AttachedFile,
+  Input,
+  InputAnswer,
+  Message,
+  Part,
+  Run,
+  ToolCallPart,
+} from '../../src/client/chat-client.ts';
 import { copyText } from '../dom/copy-button.ts';
 import { button, element, setText } from '../dom/element.ts';
+import { InputCard } from '../inputs/input-card.ts';
 import { ForkSwitch } from './fork-switch.ts';
 import type { Parser } from '../markdown/parser.ts';
 import { ACTION_LABELS, actionsFor, isUnanswered } from './message-actions.ts';
@@ -24,6 +33,8 @@ export interface MessageActions {
   select(runId: string): void;
   /** Saves an attached file on this device. */
   save(file: AttachedFile): void;
+  /** Answers what the run asks. @returns why it was not taken */
+  answer(input: Input, answer: InputAnswer): Promise<string | undefined>;
 }
 
 export class MessageView {
@@ -37,6 +48,7 @@ export class MessageView {
   readonly #answers: ForkSwitch;
   readonly #foot: HTMLElement;
   readonly #parts = new Map<string, PartView>();
+  readonly #cards = new Map<string, InputCard>();
   #shownActions = '';
   #editor: PromptEditor | undefined;
   #message: Message | undefined;
@@ -73,7 +85,7 @@ export class MessageView {
     this.element.dataset['length'] = String(plainText(message).length);
     // Spoken once it is finished, not word by word.
     this.element.ariaBusy = String(status === 'running');
-    if (message.parts !== this.#message?.parts) this.#showParts(message);
+    if (message.parts !== this.#message?.parts || message.inputs !== this.#message.inputs) this.#showParts(message);
     this.#message = message;
     this.#run = run;
     this.#showFoot(message, run);
@@ -83,18 +95,40 @@ export class MessageView {
     const wanted = new Set<string>();
     for (const part of message.parts) {
       // A part may be cut away and come back as another kind: that is another view.
-      const key = `${part.part} ${part.kind}`;
+      const key = keyOf(part);
       wanted.add(key);
       const view =
         this.#parts.get(key) ?? partView(part, message.role, this.#parser, (file) => this.#actions.save(file));
       this.#parts.set(key, view);
       view.update(part);
-      this.#body.append(...(view.element.isConnected ? [] : [view.element]));
     }
     for (const [key, view] of this.#parts) {
       if (wanted.has(key)) continue;
       view.element.remove();
       this.#parts.delete(key);
+    }
+    this.#showInputs(message);
+    // An element that is in its place stays there: a moved one loses the focus.
+    elementsInOrder(message, this.#parts, this.#cards).forEach((wantedThere, index) => {
+      const there = this.#body.children[index] ?? null;
+      if (there !== wantedThere) this.#body.insertBefore(wantedThere, there);
+    });
+  }
+
+  #showInputs({ inputs = [], parts }: Message): void {
+    for (const input of inputs) {
+      const card =
+        this.#cards.get(input.inputId) ?? new InputCard(input, (asked, answer) => this.#actions.answer(asked, answer));
+      this.#cards.set(input.inputId, card);
+      const isItsCall = (part: Part): part is ToolCallPart =>
+        part.kind === 'tool-call' && part.toolCallId !== undefined && part.toolCallId === input.toolCallId;
+      card.update(input, parts.find(isItsCall));
+    }
+    const asked = new Set(inputs.map(({ inputId }) => inputId));
+    for (const [inputId, card] of this.#cards) {
+      if (asked.has(inputId)) continue;
+      card.element.remove();
+      this.#cards.delete(inputId);
     }
   }
 
@@ -187,4 +221,27 @@ export class MessageView {
     if (this.#message !== undefined) this.#showFoot(this.#message, this.#run);
     this.#buttons.querySelector<HTMLElement>('[data-testid=edit]')?.focus();
   }
+}
+
+function keyOf({ part, kind }: Part): string {
+  return `${part} ${kind}`;
+}
+
+/** Each input is behind the part that was the last one when the run asked. */
+function elementsInOrder(
+  { parts, inputs = [] }: Message,
+  views: ReadonlyMap<string, PartView>,
+  cards: ReadonlyMap<string, InputCard>,
+): readonly HTMLElement[] {
+  const last = parts.at(-1)?.part;
+  const known = new Set(parts.map(({ part }) => part));
+  const cardsBehind = (place: number | undefined): readonly (HTMLElement | undefined)[] =>
+    inputs
+      .filter(({ afterPart }) => (afterPart === undefined || known.has(afterPart) ? afterPart : last) === place)
+      .map(({ inputId }) => cards.get(inputId)?.element);
+  const all = [
+    ...cardsBehind(undefined),
+    ...parts.flatMap((part) => [views.get(keyOf(part))?.element, ...cardsBehind(part.part)]),
+  ];
+  return all.filter((one) => one !== undefined);
 }

@@ -58,6 +58,8 @@ export interface Input extends InputRequest {
   readonly state: 'open' | 'answered' | 'closed';
   /** The leg of the run that asks: a leg is what a run writes between two waits. */
   readonly leg: number;
+  /** The last part that was written before it; absent before the first. */
+  readonly afterPart?: number;
   /** Of an answered input. */
   readonly answer?: InputAnswer;
   /** The user who answered. */

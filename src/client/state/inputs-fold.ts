@@ -9,7 +9,14 @@ type EventOf<T extends WaitEvent['type']> = Extract<WaitEvent, { type: T }>;
 export function askInput(answer: Message, event: EventOf<'input.requested'>, leg: number): Message {
   const { inputs = [] } = answer;
   if (inputs.some(({ inputId }) => inputId === event.inputId)) return answer;
-  return { ...answer, inputs: [...inputs, { ...event.request, leg, state: 'open' }] };
+  const afterPart = answer.parts.at(-1)?.part;
+  const input: Input = {
+    ...event.request,
+    leg,
+    state: 'open',
+    ...(afterPart === undefined ? {} : { afterPart }),
+  };
+  return { ...answer, inputs: [...inputs, input] };
 }
 
 /** Answers or closes an open input. */

@@ -1,0 +1,43 @@
+// What the page says about an input: what the run asks, how it ended, and why an answer was not taken. Pure.
+import type { ChatClientError, Input } from '../../src/client/chat-client.ts';
+
+/** What a reader is asked. */
+export function askedText({ kind, message, toolName = 'a tool' }: Input): string {
+  if (message !== undefined && message !== '') return message;
+  if (kind === 'approval') return `May it call ${toolName}?`;
+  return kind === 'tool' ? `It needs the result of ${toolName}.` : 'It asks you something.';
+}
+
+/** How an input ended; undefined while it is open. */
+export function outcomeText({ state, answer = {}, answeredBy, closedReason }: Input): string | undefined {
+  if (state === 'open') return undefined;
+  if (state === 'closed')
+    return closedReason === 'expired' ? 'Nobody answered in time' : 'Stopped before it was answered';
+  const by = answeredBy === undefined ? '' : ` by ${answeredBy}`;
+  const { approved, reason, value, result, error } = answer;
+  if (approved !== undefined)
+    return `${approved ? 'Approved' : 'Refused'}${by}${reason === undefined ? '' : `: ${reason}`}`;
+  if (error !== undefined) return `Declined${by}: ${error}`;
+  return `Answered${by}: ${shown(value ?? result)}`;
+}
+
+/** Characters of an answer that its card shows. */
+const SHOWN_CHARS_MAX = 500;
+
+function shown(value: unknown): string {
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  return text.length > SHOWN_CHARS_MAX ? `${text.slice(0, SHOWN_CHARS_MAX)}…` : text;
+}
+
+export function refusalText({ code, message, details }: ChatClientError): string {
+  if (code === 'already-answered') {
+    const { by } = (details ?? {}) as { readonly by?: unknown };
+    return typeof by === 'string' ? `${by} has answered it otherwise` : 'It has another answer already';
+  }
+  if (code === 'not-waiting') return 'It does not wait any more';
+  if (code !== 'invalid-answer' || !Array.isArray(details)) return message;
+  const faults = (details as readonly { readonly path?: string; readonly message?: string }[]).map(
+    ({ path = '', message: fault = '' }) => `${path.replace(/^\/(value|result)\/?/, '')} ${fault}`.trim(),
+  );
+  return faults.join(', ');
+}
