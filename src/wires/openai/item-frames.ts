@@ -154,7 +154,9 @@ export class ItemFrames {
     const state = { id: item.id, text, status: 'in_progress' } as const;
     const whole = this.#isWhole(item) ? this.#frames(this.#words.begin(view, item, state)) : '';
     const content = whole + this.#frames(this.#words.endContent(item, text));
-    const isPending = this.#words.withResult.has(item.kind) && view.results.has(item.of.toolCallId ?? '');
+    const hasResult = this.#words.withResult.has(item.kind) && view.results.has(item.of.toolCallId ?? '');
+    // A call that ends before its run does, and without a result, waits for it.
+    const isPending = hasResult || (this.#isWhole(item) && !view.hasEnded);
     return isPending ? content : content + this.#end(view, item, statusOf(view, part), text);
   }
 

@@ -5,9 +5,10 @@ import type { Change } from '../../../stream/run/run-change.ts';
 import { RunView } from '../../../stream/run/run-view.ts';
 import { DELTA_NUMBER, ItemFrames, type FramePlace } from '../item-frames.ts';
 import { OPENAI_STREAM } from '../sse-head.ts';
-import { agentSession, type SessionFacts, type SessionStatus } from './agent-session.ts';
+import { agentSession, type AgentSessionObject, type SessionFacts, type SessionStatus } from './agent-session.ts';
 import { agentWords } from './agent-words.ts';
 import { encodeEventId, isHeld } from './event-id.ts';
+import { requiredActions } from './required-actions.ts';
 import { turnOf, turnStatus, turnUsage } from './turn.ts';
 
 export interface SessionStreamRequest {
@@ -96,7 +97,10 @@ class SessionProjection implements Projection {
 
   #beginTurn(runId: string): Turn {
     const { sessionId } = this.#session;
-    return new Turn(runId, sessionId, (type, fields, place) => this.#encode(type, fields, place));
+    return new Turn(runId, sessionId, {
+      encode: (type, fields, place) => this.#encode(type, fields, place),
+      session: (status, actions) => agentSession(this.#session, status, actions),
+    });
   }
 
   #endTurn({ view, items }: Turn): string {
@@ -119,19 +123,25 @@ class SessionProjection implements Projection {
   }
 }
 
-type Encode = (type: string, fields: string, place: FramePlace) => string;
+interface TurnOfSession {
+  readonly encode: (type: string, fields: string, place: FramePlace) => string;
+  /** The session as it is. */
+  readonly session: (status: SessionStatus, actions: readonly unknown[]) => AgentSessionObject;
+}
 
 class Turn {
   readonly view: RunView;
   readonly items: ItemFrames;
   readonly #sessionId: string;
+  readonly #of: TurnOfSession;
   isLost = false;
 
-  constructor(runId: string, sessionId: string, encode: Encode) {
+  constructor(runId: string, sessionId: string, of: TurnOfSession) {
     this.#sessionId = sessionId;
+    this.#of = of;
     this.view = new RunView(runId);
     this.view.show();
-    this.items = new ItemFrames({ ...agentWords(sessionId, runId), encode });
+    this.items = new ItemFrames({ ...agentWords(sessionId, runId), encode: of.encode });
   }
 
   tell(changes: readonly Change[], offset: number): string {
@@ -147,7 +157,13 @@ class Turn {
   #tellTurn({ type }: Change): string {
     if (type === 'queued') return this.#turnFrame('created', {});
     if (type === 'started') return this.#turnFrame('in_progress', {});
+    if (type === 'waiting') return this.#sessionFrame('requires_action', requiredActions(this.view));
+    if (type === 'resumed') return this.#sessionFrame('in_progress', []);
     return type === 'ended' ? this.#turnFrame(turnStatus(this.view), { usage: turnUsage(this.view) }) : '';
+  }
+
+  #sessionFrame(status: 'requires_action' | 'in_progress', actions: readonly unknown[]): string {
+    return this.items.frame(`agent.session.${status}`, { session: this.#of.session(status, actions) });
   }
 
   #turnFrame(name: string, more: Readonly<Record<string, unknown>>): string {

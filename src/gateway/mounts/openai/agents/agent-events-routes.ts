@@ -17,7 +17,7 @@ import { openStream, type PreparedStream, type StreamRoutesDeps } from '../../..
 import { Prompts, type PromptsDeps } from '../prompts.ts';
 import { mustRead, refusal, SHOULD_RETRY } from '../refusals.ts';
 import { AgentSessions, type AgentSessionsDeps } from './agent-sessions.ts';
-import { unknownCall, ToolResults, type ToolResultsDeps } from './tool-results.ts';
+import { ToolResults, type ToolResultsDeps } from './tool-results.ts';
 
 export type AgentEventsRoutesDeps = StreamRoutesDeps &
   PromptsDeps &
@@ -94,12 +94,13 @@ class Input {
       case 'cancel':
         return this.#cancel(identity, sessionId);
       case 'tool_result': {
+        if (await this.#toolResults.answer(identity, sessionId, event)) return;
         const after = await this.#toolResults.mustWait(request, sessionId, event);
         const toolResults = [{ toolCallId: event.callId, ...event.outcome }];
         return this.#send(sending, { toolResults }, after);
       }
       case 'approval':
-        throw unknownCall(event.requestId);
+        return this.#toolResults.decide(identity, sessionId, event);
       default:
         return event satisfies never;
     }

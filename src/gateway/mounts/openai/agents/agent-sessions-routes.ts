@@ -37,7 +37,7 @@ export function agentSessionsRoutes(app: HttpApp, deps: AgentSessionsRoutesDeps)
     });
     if (isStreamed) return streamNew(deps, agentSessions, request, reply, prompt);
     const { sessionId } = await prompt.send(reply);
-    const session = await agentSessions.get(identity, sessionId);
+    const session = await agentSessions.get(request, sessionId);
     reply.removeHeader(SHOULD_RETRY);
     return session;
   });
@@ -45,7 +45,7 @@ export function agentSessionsRoutes(app: HttpApp, deps: AgentSessionsRoutesDeps)
   app.get(URL, { schema: { querystring: listQuery }, preHandler: deps.reads.admit }, async (request) => {
     const filter = Object.keys(request.query).find((name) => name.startsWith('metadata') || FILTERS.includes(name));
     if (filter !== undefined) throw refusal(filter, `'${filter}' is not supported`);
-    const { sessions, hasMore } = await agentSessions.list(identityOf(request), listPage(request.query));
+    const { sessions, hasMore } = await agentSessions.list(request, listPage(request.query));
     return listBody({ data: sessions, hasMore });
   });
 
@@ -58,7 +58,7 @@ function oneSessionRoutes(
   agentSessions: AgentSessions,
 ): void {
   app.get(`${URL}/:sessionId`, { schema: { params } }, async (request) =>
-    agentSessions.get(identityOf(request), request.params.sessionId),
+    agentSessions.get(request, request.params.sessionId),
   );
 
   app.post(`${URL}/:sessionId`, { schema: { params } }, async (request) => {
@@ -67,7 +67,7 @@ function oneSessionRoutes(
     requireWrite(identity);
     const { sessionId } = request.params;
     await sessions.update(identity.principal, await sessionIds.find(identity, sessionId), newSession({ metadata }));
-    return agentSessions.get(identity, sessionId);
+    return agentSessions.get(request, sessionId);
   });
 
   app.delete(`${URL}/:sessionId`, { schema: { params } }, async (request) => {

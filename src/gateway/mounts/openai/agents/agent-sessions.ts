@@ -1,5 +1,6 @@
 // What the routes of Agents sessions read of a chat. The agent of a session and its settings are those of the chat's
 // first prompt, so nothing else is stored.
+import type { FastifyRequest } from 'fastify';
 import type { Principal } from '../../../../session/session-ref.ts';
 import type { SessionSummary } from '../../../../session/session-summary.ts';
 import type { Sessions } from '../../../../session/sessions.ts';
@@ -10,14 +11,18 @@ import {
   type AgentSessionObject,
   type SessionFacts,
 } from '../../../../wires/openai/agents/agent-session.ts';
+import { requiredActions } from '../../../../wires/openai/agents/required-actions.ts';
+import { agentsWire } from '../../../../wires/openai/agents/session-stream.ts';
 import type { AskedOptions } from '../../../../wires/openai/asked-prompt.ts';
 import { modelName } from '../../../../wires/openai/models.ts';
 import type { Identity } from '../../../auth/identity.ts';
 import type { GatewayConfig } from '../../../gateway-config.ts';
+import { identityOf } from '../../../http/http-app.ts';
 import type { PageReads } from '../../../http/page-reads.ts';
 import type { SessionIds } from '../../../http/session-ids.ts';
+import { RunAnswers, type RunAnswersDeps } from '../run-answers.ts';
 
-export interface AgentSessionsDeps {
+export interface AgentSessionsDeps extends RunAnswersDeps {
   readonly config: Pick<GatewayConfig, 'defaultAgent'>;
   readonly reads: PageReads;
   readonly sessionIds: SessionIds;
@@ -32,14 +37,16 @@ export interface SessionPage {
 
 export class AgentSessions {
   readonly #deps: AgentSessionsDeps;
+  readonly #answers: RunAnswers;
 
   constructor(deps: AgentSessionsDeps) {
     this.#deps = deps;
+    this.#answers = new RunAnswers(deps, agentsWire.name);
   }
 
   /** @throws SessionError not-found */
-  async get(identity: Identity, sessionId: string): Promise<AgentSessionObject> {
-    return this.#objectOf(identity, await this.#describe(identity, sessionId));
+  async get(request: FastifyRequest, sessionId: string): Promise<AgentSessionObject> {
+    return this.#objectOf(request, await this.#describe(identityOf(request), sessionId));
   }
 
   /** @throws SessionError not-found */
@@ -62,17 +69,18 @@ export class AgentSessions {
 
   /** The user's sessions by age, or those that the token is for. */
   async list(
-    identity: Identity,
+    request: FastifyRequest,
     page: SessionPage,
   ): Promise<{ readonly sessions: readonly AgentSessionObject[]; readonly hasMore: boolean }> {
     const { sessions, reads } = this.#deps;
+    const identity = identityOf(request);
     const { principal } = identity;
     return reads.inTurn(principal, async () => {
       const { sessions: found, hasMore } =
         identity.sessions === undefined
           ? await sessions.listByAge(principal, page)
           : pageOf(await this.#named(identity, identity.sessions), page);
-      const objects = await Promise.all(found.map(async (summary) => this.#objectUnlessGone(identity, summary)));
+      const objects = await Promise.all(found.map(async (summary) => this.#objectUnlessGone(request, summary)));
       return { sessions: objects.filter((one) => one !== undefined), hasMore };
     });
   }
@@ -84,8 +92,8 @@ export class AgentSessions {
     return found.filter((one) => one !== undefined && one.isListed !== false).filter((one) => one !== undefined);
   }
 
-  async #objectUnlessGone(identity: Identity, summary: SessionSummary): Promise<AgentSessionObject | undefined> {
-    return unlessGone(() => this.#objectOf(identity, summary));
+  async #objectUnlessGone(request: FastifyRequest, summary: SessionSummary): Promise<AgentSessionObject | undefined> {
+    return unlessGone(() => this.#objectOf(request, summary));
   }
 
   async #describe(identity: Identity, sessionId: string): Promise<SessionSummary> {
@@ -93,9 +101,12 @@ export class AgentSessions {
     return sessions.describe(identity.principal, await sessionIds.find(identity, sessionId));
   }
 
-  async #objectOf(identity: Identity, summary: SessionSummary): Promise<AgentSessionObject> {
-    const facts = await this.#factsOf(identity, summary);
-    return agentSession(facts, summary.activeRun === undefined ? 'idle' : 'in_progress');
+  async #objectOf(request: FastifyRequest, summary: SessionSummary): Promise<AgentSessionObject> {
+    const facts = await this.#factsOf(identityOf(request), summary);
+    const { sessionId, activeRun } = summary;
+    if (activeRun?.state !== 'waiting') return agentSession(facts, activeRun === undefined ? 'idle' : 'in_progress');
+    const view = await this.#answers.readNow(request, { runId: activeRun.runId, sessionId }, true);
+    return agentSession(facts, 'requires_action', requiredActions(view));
   }
 
   async #factsOf(identity: Identity, summary: SessionSummary): Promise<SessionFacts> {

@@ -6,10 +6,12 @@ import type { RunView } from '../../../../stream/run/run-view.ts';
 import type { InputEvent } from '../../../../wires/openai/agents/input-events.ts';
 import { agentsWire } from '../../../../wires/openai/agents/session-stream.ts';
 import { itemKind } from '../../../../wires/openai/answer-items.ts';
+import type { Identity } from '../../../auth/identity.ts';
+import type { ChatCommands } from '../../../chat-commands.ts';
 import { GatewayError } from '../../../gateway-error.ts';
 import { RunAnswers, type RunAnswersDeps } from '../run-answers.ts';
 
-export type ToolResultsDeps = RunAnswersDeps;
+export type ToolResultsDeps = RunAnswersDeps & { readonly commands: ChatCommands };
 
 /** The client tries again where the message and the code are exactly these. */
 export function unknownCall(callId: string): GatewayError {
@@ -19,9 +21,46 @@ export function unknownCall(callId: string): GatewayError {
 
 export class ToolResults {
   readonly #answers: RunAnswers;
+  readonly #commands: ChatCommands;
 
   constructor(deps: ToolResultsDeps) {
+    this.#commands = deps.commands;
     this.#answers = new RunAnswers(deps, agentsWire.name);
+  }
+
+  /** Answers what a turn waits for. False if no turn waits for a call with this id. A question has the id of its input
+   *  for that of its call. @throws SessionError; GatewayError */
+  async answer(
+    identity: Identity,
+    sessionId: string,
+    { turnId, callId, outcome }: Extract<InputEvent, { type: 'tool_result' }>,
+  ): Promise<boolean> {
+    const open = await this.#commands.openInputs(identity, sessionId);
+    const input = open.find(
+      ({ runId, kind, inputId, toolCallId }) =>
+        runId === turnId && (kind === 'tool' ? toolCallId === callId : kind === 'question' && inputId === callId),
+    );
+    if (input === undefined) return false;
+    const isValue = input.kind === 'question' && 'result' in outcome;
+    const reply = isValue ? { value: outcome.result } : outcome;
+    await this.#commands.answerInput(identity, sessionId, input.inputId, reply);
+    return true;
+  }
+
+  /** @throws SessionError; GatewayError invalid-request: no call waits for this approval */
+  async decide(
+    identity: Identity,
+    sessionId: string,
+    { requestId, decision }: Extract<InputEvent, { type: 'approval' }>,
+  ): Promise<void> {
+    const reply =
+      decision === 'cancel' ? { approved: false, reason: 'cancelled' } : { approved: decision === 'approve' };
+    try {
+      await this.#commands.answerInput(identity, sessionId, requestId, reply);
+    } catch (error) {
+      if (isSessionError(error, 'input-not-found')) throw unknownCall(requestId);
+      throw error;
+    }
   }
 
   /** The run that the results follow. @throws GatewayError invalid-request: no such call waits for its result */

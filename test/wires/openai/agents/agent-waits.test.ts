@@ -1,0 +1,133 @@
+// Agents sessions whose turns wait for a client or a human, with the stock client.
+import { describe, expect, it } from 'vitest';
+import type { NewInput } from '../../../../src/session/waits/new-wait.ts';
+import { WaitNode, type PlayedRun } from '../../../support/waiting-run.ts';
+import { failureOf } from '../stock-client.ts';
+import { NONE, Reader, startAgents, textOf } from './agents-client.ts';
+
+const TOOL: NewInput = { key: 'a', kind: 'tool', toolCallId: 'c1', toolName: 'look' };
+const APPROVAL: NewInput = { key: 'b', kind: 'approval', toolCallId: 'c1', toolName: 'pay', message: 'Pay 5?' };
+const QUESTION: NewInput = { key: 'c', kind: 'question', message: 'Which one?', choices: ['x', 'y'] };
+
+async function startWaiting() {
+  const gateway = await startAgents();
+  const node = new WaitNode(gateway.h.broker, gateway.h.clock);
+  const { sessions } = gateway;
+  return {
+    ...gateway,
+    /** A session whose turn has called a tool and asked for something. */
+    async ask(input: NewInput) {
+      const { id } = await sessions.create({ environment: NONE, agent: { model: 'default' }, input: 'go' });
+      const ref = { tenant: 'default', sessionId: id };
+      const runId = (await sessions.turns.list(id)).data[0]?.id ?? '';
+      const run = await node.take(ref, runId);
+      const executor = input.kind === 'tool' ? 'client' : 'agent';
+      if (input.toolCallId !== undefined) {
+        const call = { toolCallId: input.toolCallId, toolName: input.toolName ?? '', executor } as const;
+        const delta = { messageId: run.run.answerId, part: 0, kind: 'tool-call', at: 0, text: '{}' } as const;
+        await run.write(
+          { type: 'part.started', runId, part: 0, kind: 'tool-call', ...call },
+          { type: 'delta', runId, ...delta },
+        );
+      }
+      const reader = await Reader.open(sessions, id);
+      await run.ask({ inputs: [input] });
+      await reader.until('requires_action');
+      return { id, runId, reader, resume: (): Promise<PlayedRun> => node.take(ref, runId) };
+    },
+  };
+}
+
+describe('a turn that waits', () => {
+  it('requires the result of a function, takes it once, and goes on in the same stream', async () => {
+    const { sessions, ask } = await startWaiting();
+    const { id, runId, reader, resume } = await ask(TOOL);
+    const action = { type: 'function_call', call_id: 'c1', name: 'look', arguments: '{}', turn_id: runId };
+    expect(reader.seen.at(-1)).toMatchObject({ session: { status: 'requires_action', required_actions: [action] } });
+    expect(reader.types.filter((type) => type.startsWith('turn.item'))).toEqual(['turn.item.added']);
+    expect(await sessions.retrieve(id)).toMatchObject({ status: 'requires_action', required_actions: [action] });
+    expect(await sessions.turns.retrieve(runId, { session_id: id })).toMatchObject({ status: 'waiting' });
+    const result = (output: string) => ({
+      events: [
+        { type: 'agent.session.input.tool_result' as const, turn_id: runId, call_id: 'c1', success: true, output },
+      ],
+    });
+    await sessions.events.create(id, result('a chair'));
+    expect(await failureOf(sessions.events.create(id, result('a table')))).toMatchObject({ status: 400 });
+    const run = await resume();
+    await run.say(1, 0, 'a chair.');
+    await run.complete();
+    await reader.until('idle');
+    expect(textOf(reader.seen)).toBe('a chair.');
+    expect(reader.types).not.toContain('failed');
+    expect((await sessions.turns.list(id)).data).toHaveLength(1);
+    for (const [place, { event_id }] of reader.seen.entries()) {
+      if (place === reader.seen.length - 1) continue;
+      const rest = await Reader.open(sessions, id, event_id);
+      await rest.until('idle');
+      rest.leave();
+      const types = [...reader.types.slice(0, place + 1), ...rest.types];
+      expect([place, types]).toEqual([place, reader.types]);
+    }
+    reader.leave();
+  });
+
+  it.each([
+    ['approve', { approved: true }],
+    ['deny', { approved: false }],
+  ] as const)('requires an approval, and goes on with %s', async (decision, reply) => {
+    const { h, sessions, ask } = await startWaiting();
+    const { id, reader, resume } = await ask(APPROVAL);
+    const last = reader.seen.at(-1);
+    const [action] = last?.type === 'agent.session.requires_action' ? last.session.required_actions : [];
+    expect(action).toMatchObject({ type: 'mcp_approval_request', request: { name: 'pay', message: 'Pay 5?' } });
+    const request_id = action?.type === 'mcp_approval_request' ? action.request_id : '';
+    const response = { decision, type: 'mcp_tool_call' } as const;
+    const events = [{ type: 'agent.session.input.mcp_approval_request_result' as const, request_id, response }];
+    await sessions.events.create(id, { events });
+    await sessions.events.create(id, { events });
+    const other = { ...events[0], response: { ...response, decision: decision === 'deny' ? 'approve' : 'deny' } };
+    expect(await failureOf(sessions.events.create(id, { events: [other as (typeof events)[0]] }))).toMatchObject({
+      status: 409,
+      code: 'already-answered',
+    });
+    const answers = await h.commandLog.load({ tenant: 'default', sessionId: id });
+    expect([answers?.state.runs[0]?.state, reply.approved]).toEqual(['queued', decision === 'approve']);
+    const run = await resume();
+    await reader.until('in_progress');
+    await run.complete();
+    await reader.until('idle');
+    reader.leave();
+  });
+
+  it('asks a question by a call of `ask_user`, whose result is the answer', async () => {
+    const { sessions, ask } = await startWaiting();
+    const { id, runId, reader, resume } = await ask(QUESTION);
+    const last = reader.seen.at(-1);
+    const [action] = last?.type === 'agent.session.requires_action' ? last.session.required_actions : [];
+    expect(action).toMatchObject({ type: 'function_call', name: 'ask_user' });
+    const call_id = action?.type === 'function_call' ? action.call_id : '';
+    const result = (output: string) => ({
+      events: [{ type: 'agent.session.input.tool_result' as const, turn_id: runId, call_id, success: true, output }],
+    });
+    expect(await failureOf(sessions.events.create(id, result('z')))).toMatchObject({
+      status: 400,
+      code: 'invalid-answer',
+    });
+    await sessions.events.create(id, result('y'));
+    const run = await resume();
+    await run.complete();
+    await reader.until('idle');
+    reader.leave();
+  });
+
+  it('is stopped at once', async () => {
+    const { sessions, ask } = await startWaiting();
+    const { id, runId, reader } = await ask(TOOL);
+    await sessions.events.create(id, { events: [{ type: 'agent.session.input.cancel' }] });
+    await reader.until('idle');
+    expect(await sessions.turns.retrieve(runId, { session_id: id })).toMatchObject({ status: 'cancelled' });
+    expect(await sessions.retrieve(id)).toMatchObject({ status: 'idle', required_actions: [] });
+    reader.leave();
+  });
+});
