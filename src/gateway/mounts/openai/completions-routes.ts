@@ -9,12 +9,13 @@ import { completionWire } from '../../../wires/openai/completions/completion-str
 import { completionOf } from '../../../wires/openai/completions/completion.ts';
 import { parseCompletionId } from '../../../wires/openai/ids.ts';
 import { identityOf, type HttpApp } from '../../http/http-app.ts';
+import type { PageReads } from '../../http/page-reads.ts';
 import { openStream, type StreamRoutesDeps } from '../../routes/open-stream.ts';
 import { Prompts, type PromptsDeps, type ReadyPrompt } from './prompts.ts';
 import { mustFind, mustRead, sendError, SHOULD_RETRY } from './refusals.ts';
 import { RunAnswers, runHeaders, type RunAnswersDeps } from './run-answers.ts';
 
-export type CompletionsRoutesDeps = StreamRoutesDeps & RunAnswersDeps & PromptsDeps;
+export type CompletionsRoutesDeps = StreamRoutesDeps & RunAnswersDeps & PromptsDeps & { readonly reads: PageReads };
 
 /** Of a request that names no chat. */
 const OWN_CHAT = { ttlMs: 60 * 60 * 1_000, isListed: false } as const;
@@ -43,7 +44,7 @@ export function completionsRoutes(app: HttpApp, deps: CompletionsRoutesDeps): vo
   });
 
   const params = Type.Object({ id: Type.String() });
-  app.get(`${URL}/:id`, { schema: { params } }, async (request, reply) => {
+  app.get(`${URL}/:id`, { schema: { params }, preHandler: deps.reads.admit }, async (request, reply) => {
     const run = mustFind(parseCompletionId(request.params.id));
     return sendCompletion(reply, await answers.readNow(request, run), run.sessionId);
   });

@@ -16,8 +16,20 @@ export function sendError(reply: FastifyReply, given: GivenError): FastifyReply 
 }
 
 export function sendMappedError({ status, error }: MappedError, _request: unknown, reply: FastifyReply): FastifyReply {
-  return sendError(reply, { status, ...error, code: codeOf(error), param: paramOf(error.details) });
+  const { code, message, details } = error;
+  const worded = { ...error, code: codeOf(error), message: MESSAGES[code] ?? message };
+  return sendError(reply, { status, ...worded, param: paramOf(details) });
 }
+
+/** Errors of chats and runs in the words of OpenAI's API. */
+const MESSAGES: Readonly<Record<string, string>> = {
+  'not-found': 'there is no such object',
+  'run-not-found': 'there is no such response, completion or turn',
+  'message-not-found': 'there is no such item',
+  'message-conflict': 'this key was used for another request',
+  'queue-full': 'too many inputs wait in this conversation or session',
+  'session-not-new': 'this conversation has items already, so nothing can come before the last message of the input',
+};
 
 /** The code that the client of an API expects where it is not the usual one. */
 function codeOf({ code, details }: MappedError['error']): string {

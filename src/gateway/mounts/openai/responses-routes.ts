@@ -53,7 +53,8 @@ export function responsesRoutes(app: HttpApp, deps: ResponsesRoutesDeps): void {
     const { stream, starting_after: startingAfter } = request.query;
     if (stream === 'true') return streamAgain(deps, request, reply, { run, startingAfter });
     if (startingAfter !== undefined) throw refusal('starting_after', "'starting_after' is for a stream");
-    return objectOf(await answers.readNow(request, run), run);
+    await deps.reads.admit(request, reply);
+    return reply.sent ? reply : objectOf(await answers.readNow(request, run), run);
   });
 
   app.post(`${URL}/:id/cancel`, { schema: { params } }, async (request) => {
@@ -68,7 +69,7 @@ export function responsesRoutes(app: HttpApp, deps: ResponsesRoutesDeps): void {
 function storedRoutes(app: HttpApp, deps: ResponsesRoutesDeps): void {
   const stored = new StoredResponses(deps);
 
-  app.get(`${URL}/:id/input_items`, { schema: { params } }, async (request) => {
+  app.get(`${URL}/:id/input_items`, { schema: { params }, preHandler: deps.reads.admit }, async (request) => {
     const run = mustFind(parseResponseId(request.params.id));
     return stored.inputItems(identityOf(request), run);
   });

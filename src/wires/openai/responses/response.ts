@@ -51,7 +51,7 @@ export function responseOf(view: RunView, sessionId: string, output: readonly Ou
 
 export function responseStatus({ state, finishReason }: RunView): ResponseStatus {
   if (state === 'running') return 'in_progress';
-  if (state === 'waiting') return 'completed';
+  if (state === 'waiting') return 'in_progress';
   return state === 'completed' && incompleteReason(finishReason) !== undefined ? 'incomplete' : state;
 }
 

@@ -16,7 +16,7 @@ async function startWaiting() {
   return {
     ...gateway,
     /** A session whose turn has called a tool and asked for something. */
-    async ask(input: NewInput) {
+    ask: async (input: NewInput) => {
       const { id } = await sessions.create({ environment: NONE, agent: { model: 'default' }, input: 'go' });
       const ref = { tenant: 'default', sessionId: id };
       const runId = (await sessions.turns.list(id)).data[0]?.id ?? '';
