@@ -282,8 +282,35 @@ describe('runs of a thread', () => {
     const drained = h.gateway.drain({ windowMs: 10, deadlineMs: 10_000 });
     await h.clock.advance(10);
     expect(await short).toMatchObject({ status: 503, headers: { 'retry-after': '1' } });
+    expect((await h.call('POST', '/langgraph/threads', 'ann', {})).status).toBe(503);
     expect(await cut).toContain('terminated');
     await drained;
+  });
+
+  it('are cut off when the token expires in a long wait, so that no half answer counts as whole', async () => {
+    const h = await start();
+    const run = await h.client.runs.create('t', 'default', { ...inputOf('one'), ifNotExists: 'create' });
+    const worker = await h.take(run);
+    await worker.say('half');
+    const cut = h.client.runs.join('t', run.run_id).then(JSON.stringify, String);
+    await isWaiting(h);
+    await h.clock.advance(ANSWER_WAIT_MS);
+    await isWaiting(h);
+    // A token of the tests is valid for an hour.
+    await h.clock.advance(60 * 60 * 1000);
+    expect(await cut).toContain('terminated');
+  });
+
+  it('count as connections of their user while they are waited for', async () => {
+    const h = await start({ config: { connectionsPerUserMax: 1 } });
+    const run = await h.client.runs.create('t', 'default', { ...inputOf('one'), ifNotExists: 'create' });
+    const first = h.client.runs.join('t', run.run_id);
+    await isWaiting(h);
+    await expect(h.client.runs.join('t', run.run_id)).rejects.toEqual(status(429));
+    const worker = await h.take(run);
+    await worker.complete();
+    await first;
+    await h.client.runs.join('t', run.run_id);
   });
 
   it('are refused before the prompt is stored when the client has as many connections as it may have', async () => {
