@@ -206,7 +206,7 @@ class LangGraphFrames {
     // Without the end, which the reader has to be sent once more where its connection breaks before it.
     const offset = isOver ? view.offset - 1 : view.offset;
     const answer = first >= last ? '' : this.#message(wholeChunk(view, first, last), offset);
-    const begin = this.#begin(answer === '' ? offset : told === '' ? queuedAt : undefined);
+    const begin = this.#begin(answer === '' ? offset : told === '' ? undefined : queuedAt);
     if (!isOver) return begin + told + answer;
     const isLast = view.leg <= this.#leg;
     return (

@@ -86,6 +86,17 @@ function expected({ parts }: RunStory): Pick<Joined, 'content' | 'reasoning' | '
   };
 }
 
+/** A reader comes between a result and its text, is cut there, and a restart takes the result back. Few random stories
+ *  have all of that. */
+const RESULT_TAKEN_BACK: Step[] = [
+  { do: 'text', text: 'b' },
+  { do: 'call' },
+  { do: 'result', which: 0, text: 'a' },
+  { do: 'text', text: 'c' },
+  { do: 'restart', keep: 0, again: 0, size: 1 },
+];
+const RESULT_TAKEN_BACK_FROM = 5;
+
 /** A reader that comes behind `from` events, whose connection breaks behind `cut` frames, and that comes back. */
 function readWithCut(story: RunStory, from: number, cut: number): Joined | undefined {
   const first = projection();
@@ -123,7 +134,7 @@ describe('LangGraph wire', () => {
           ]);
         }
       }),
-      { numRuns: 100 },
+      { numRuns: 100, examples: [[RESULT_TAKEN_BACK, RESULT_TAKEN_BACK_FROM]] },
     );
   });
 
