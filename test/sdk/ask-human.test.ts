@@ -86,7 +86,7 @@ it('a handler may ask in each leg, and finds all its answers, its prompt and its
     seen.push([chat.leg, chat.prompt, ...answers, chat.messages.map(({ role }) => role)]);
     await writer.text(`Leg ${chat.leg}. `);
     if (chat.leg === 0) return writer.askHuman([{ key: 'name', kind: 'question' }]);
-    if (chat.leg === 1) return writer.askHuman([{ key: 'age', kind: 'question', schema: { type: 'integer' } }]);
+    if (chat.leg === 1) return writer.askHuman([{ key: 'age', kind: 'question' }]);
     return undefined;
   };
   rig.startWorker({ handler });
@@ -200,4 +200,23 @@ it('a call that the client executes is asked for as a tool, and its result comes
   const { content, parts } = await rig.answer();
   expect(content).toBe('In {"city":"Turin"}.');
   expect(parts?.[0]).toMatchObject({ kind: 'tool-call', executor: 'client' });
+});
+
+it('a handler receives the options that it declares, in each leg', async () => {
+  const seen: unknown[] = [];
+  const handler: AgentHandler = (chat, writer) => {
+    seen.push(chat.options);
+    return chat.leg === 0 ? writer.askHuman([{ key: 'a', kind: 'approval' }]) : writer.text('done');
+  };
+  rig.startWorker({ able: { handler, allow: ['temperature'] }, plain: handler });
+  const options = { temperature: 0.5 };
+  const prompt = { content: 'go', model: '', priority: 'normal', onBusy: 'queue', options } as const;
+  await rig.runs.send(rig.you, rig.trip, { ...prompt, agent: 'able' });
+  await reply({ approved: true });
+  expect(await rig.answer()).toMatchObject({ status: 'completed', content: 'done' });
+  expect(seen).toEqual([options, options]);
+  await rig.runs.send(rig.you, rig.trip, { ...prompt, agent: 'plain' });
+  await eventually(async () => (await rig.answer()).status === 'failed');
+  expect(await rig.answer()).toMatchObject({ error: { code: 'option-refused' } });
+  expect(seen).toHaveLength(2);
 });

@@ -126,3 +126,40 @@ describe('the back-off', () => {
     expect(upstream.requests).toHaveLength(1);
   });
 });
+
+describe('a limit of output tokens', () => {
+  const PREFERS_NEWER = errorReply(400, {
+    message:
+      "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+  });
+
+  async function limited(...script: [Reply, ...Reply[]]) {
+    clock = new WatchedClock();
+    upstream = await ScriptedUpstream.start(script);
+    const provider = createOpenAiProvider({ baseUrl: upstream.baseUrl, clock, random: () => 0.5 });
+    const ask = () => collect(provider, requestOf('x', { options: { maxOutputTokens: 7 } }));
+    const fields = () =>
+      upstream?.requests.map(({ body }) => {
+        const { max_tokens, max_completion_tokens } = body as Record<string, unknown>;
+        return [max_tokens, max_completion_tokens];
+      });
+    return { ask, fields };
+  }
+
+  it('is sent by the newer name to a server that asks for it, from then on', async () => {
+    const { ask, fields } = await limited(PREFERS_NEWER, answer('a'), answer('b'));
+    expect(textIn((await ask()).events)).toBe('a');
+    expect(textIn((await ask()).events)).toBe('b');
+    expect(fields()).toEqual([
+      [7, undefined],
+      [undefined, 7],
+      [undefined, 7],
+    ]);
+  });
+
+  it('is not sent again to a server that refuses its value', async () => {
+    const { ask, fields } = await limited(errorReply(400, { message: 'max_tokens must be at most 5' }));
+    expect((await ask()).error?.code).toBe('upstream-refused');
+    expect(fields()).toEqual([[7, undefined]]);
+  });
+});

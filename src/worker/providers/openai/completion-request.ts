@@ -27,12 +27,22 @@ export function completionBody(
   const stream = omitted.has('stream') ? {} : { stream: true };
   const usage =
     omitted.has('stream') || omitted.has('stream_options') ? {} : { stream_options: { include_usage: true } };
-  return JSON.stringify({ model, ...stream, ...usage, messages: wireMessages, ...wireOptions(options), ...fields });
+  return JSON.stringify({
+    model,
+    ...stream,
+    ...usage,
+    messages: wireMessages,
+    ...wireOptions(options, omitted),
+    ...fields,
+  });
 }
 
-/** Fields that are undefined are left out of the JSON. `max_tokens` and not `max_completion_tokens`: more servers take
- *  it. */
-function wireOptions(options: NonNullable<ProviderRequest['options']>): Record<string, unknown> {
+/** Fields that are undefined are left out of the JSON. `max_tokens` unless the server has refused it: more servers take
+ *  it than `max_completion_tokens`. */
+function wireOptions(
+  options: NonNullable<ProviderRequest['options']>,
+  omitted: ReadonlySet<OptionalField>,
+): Record<string, unknown> {
   const { tools, toolChoice, topP, maxOutputTokens, responseFormat, reasoningEffort } = options;
   const { temperature, stop, seed } = options;
   return {
@@ -42,7 +52,7 @@ function wireOptions(options: NonNullable<ProviderRequest['options']>): Record<s
     response_format: responseFormat,
     temperature,
     top_p: topP,
-    max_tokens: maxOutputTokens,
+    [omitted.has('max_tokens') ? 'max_completion_tokens' : 'max_tokens']: maxOutputTokens,
     stop,
     seed,
     reasoning_effort: reasoningEffort,

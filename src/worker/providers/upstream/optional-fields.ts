@@ -1,10 +1,10 @@
 // The request fields that a model server may not support, and how to recognize that in its refusal. Pure. After a
 // refusal the request is sent once more without the field, and the provider stores that for as long as it exists.
 
-/** The fields that a repeated request can leave out. If a refusal names both, the request leaves out the first one
- *  first, because the loss is smaller: without `stream_options` the server reports no usage; without `stream` it sends
- *  the whole answer at once, when the answer is complete. */
-export const OPTIONAL_FIELDS = ['stream_options', 'stream'] as const;
+/** The fields that a repeated request can leave out. If a refusal names several, the request leaves out the first one
+ *  first, because the loss is smaller: without `max_tokens` it has `max_completion_tokens`; without `stream_options`
+ *  the server reports no usage; without `stream` it sends the whole answer at once, when the answer is complete. */
+export const OPTIONAL_FIELDS = ['max_tokens', 'stream_options', 'stream'] as const;
 
 export type OptionalField = (typeof OPTIONAL_FIELDS)[number];
 
@@ -31,6 +31,8 @@ export function refusedField(
 const MAY_MEAN_A_FIELD: ReadonlySet<number> = new Set([400, 422, 500, 501]);
 
 const NAMES: Readonly<Record<OptionalField, RegExp>> = {
+  // Only where the refusal recommends the newer field: an older server would ignore it, and the limit with it.
+  max_tokens: /\bmax_tokens\b[^]*\bmax_completion_tokens\b/i,
   stream_options: /stream_?options|include_?usage/i,
   stream: /\bstream(?:ing|ed)?\b(?!_)/i,
 };
