@@ -47,7 +47,7 @@ async function startMount(acceptsApiKey: boolean): Promise<Mounted> {
   const app = createHttpApp(config, logger, newId, parts);
   onTestFinished(async () => {
     await app.close();
-    parts.close();
+    await parts.close();
     await broker.close();
   });
   installErrorReplies(app);
