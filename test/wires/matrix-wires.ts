@@ -12,7 +12,7 @@ import { startA2a, follow as followTask, Held, message as a2aMessage } from './a
 import { textOf as textOfAgent } from './ag-ui/ag-ui-rig.ts';
 import { takeRun } from './openai/stock-client.ts';
 import type { FakeRun } from '../support/gateway-fake-run.ts';
-import type { Harness } from '../support/gateway-harness.ts';
+import type { Harness, HarnessOptions } from '../support/gateway-harness.ts';
 import { SseClient } from '../support/gateway-sse-client.ts';
 import { eventually } from '../support/wait-for.ts';
 
@@ -44,8 +44,8 @@ export interface WireOfMatrix {
   readonly stop?: (gateway: Gateway, session: string, runId: string) => Promise<unknown>;
 }
 
-export async function startGateway(): Promise<Gateway> {
-  const a2a = await startA2a();
+export async function startGateway(options?: HarnessOptions): Promise<Gateway> {
+  const a2a = await startA2a(options);
   const { h, url, port } = a2a;
   return { h, url, port, a2a, work: (session) => takeRun(h, session) };
 }
@@ -61,7 +61,7 @@ function collect<T>(stream: AsyncIterable<T>, textOf: (part: T) => string, leave
   return { text: () => text, ended: run().catch(() => undefined), close: () => leave.abort() };
 }
 
-const bearer = ({ h }: Gateway): { readonly authorization: string } => ({ authorization: h.bearer('ann') });
+export const bearer = ({ h }: Gateway): { readonly authorization: string } => ({ authorization: h.bearer('ann') });
 
 async function post(gateway: Gateway, path: string, body: unknown): Promise<unknown> {
   const headers = { ...bearer(gateway), 'content-type': 'application/json' };
@@ -70,7 +70,7 @@ async function post(gateway: Gateway, path: string, body: unknown): Promise<unkn
   return response.json();
 }
 
-const native: WireOfMatrix = {
+export const native: WireOfMatrix = {
   name: 'native',
   async start(gateway, session) {
     await post(gateway, `/v1/sessions/${session}/messages`, { content: PROMPT });
@@ -83,6 +83,7 @@ const native: WireOfMatrix = {
     return {
       text: () =>
         ofRun(/^delta$/)
+          .filter(({ data }) => data['kind'] === 'text')
           .map(({ data }) => String(data['text']))
           .join(''),
       ended: eventually(() => ofRun(/^run\.(?:completed|failed|cancelled)$/).length > 0),
@@ -188,11 +189,11 @@ const responses: WireOfMatrix = {
   stop: (gateway, session, runId) => openaiOf(gateway).responses.cancel(`resp_${runId}.${session}`),
 };
 
-const agentsOf = ({ h, url }: Gateway): OpenAI7['beta']['agents']['sessions'] =>
+export const agentsOf = ({ h, url }: Gateway): OpenAI7['beta']['agents']['sessions'] =>
   new OpenAI7({ baseURL: `${url}/openai/v1`, apiKey: h.token('ann'), maxRetries: 0 }).beta.agents.sessions;
 
 /** A session is made with an id of its own, so it cannot begin a chat that the test names. */
-const agents: WireOfMatrix = {
+export const agents: WireOfMatrix = {
   name: 'Agents sessions',
   async watch(gateway, session) {
     const reader = await Reader.open(agentsOf(gateway), session);
@@ -253,7 +254,7 @@ function runAgent(gateway: Gateway, session: string, held: readonly Message[]): 
 }
 
 /** The ids of a run's prompt and of its answer. */
-async function idsOf(
+export async function idsOf(
   { h }: Gateway,
   session: string,
   runId: string,
@@ -292,11 +293,17 @@ interface LangGraphPart {
   readonly data: unknown;
 }
 
-const langGraphOf = (gateway: Gateway): LangGraphClient =>
+export const langGraphOf = (gateway: Gateway): LangGraphClient =>
   new LangGraphClient({ apiUrl: `${gateway.url}/langgraph`, apiKey: null, defaultHeaders: bearer(gateway) });
 
 function textOfPart({ event, data }: LangGraphPart): string {
   return event === 'messages' ? (data as [{ readonly content: string }])[0].content : '';
+}
+
+/** The answer of a thread's last turn. Results of tools stand behind it. */
+export function textOfState(state: unknown): string {
+  const { messages } = state as { messages: { type: string; content: string }[] };
+  return messages.findLast(({ type }) => type === 'ai')?.content ?? '';
 }
 
 const langGraph: WireOfMatrix = {
@@ -317,22 +324,25 @@ const langGraph: WireOfMatrix = {
     return collect(stream as AsyncIterable<LangGraphPart>, textOfPart, leave);
   },
   async read(gateway, session, runId) {
-    const state = (await langGraphOf(gateway).runs.join(session, runId)) as { messages: { content: string }[] };
-    return state.messages.at(-1)?.content ?? '';
+    return textOfState(await langGraphOf(gateway).runs.join(session, runId));
   },
   stop: (gateway, session, runId) => langGraphOf(gateway).runs.cancel(session, runId),
 };
 
-async function callTool(gateway: Gateway, name: string, args: Record<string, unknown>): Promise<{ text: string }> {
+export async function callTool<T extends object = { readonly text: string }>(
+  gateway: Gateway,
+  name: string,
+  args: Record<string, unknown>,
+): Promise<T> {
   const client = new McpClient({ name: 'matrix', version: '1' });
   const transport = new StreamableHTTPClientTransport(new URL(`${gateway.url}/mcp`), {
     requestInit: { headers: bearer(gateway) },
   });
   await client.connect(transport);
   onTestFinished(() => client.close());
-  const { structuredContent, isError } = await client.callTool({ name, arguments: args });
-  if (isError === true) throw new Error(`${name} has failed`);
-  return structuredContent as { text: string };
+  const { structuredContent, isError, content } = await client.callTool({ name, arguments: args });
+  if (isError === true) throw new Error(`${name} has failed: ${JSON.stringify(content)}`);
+  return structuredContent as T;
 }
 
 const mcp: WireOfMatrix = {
