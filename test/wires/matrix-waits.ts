@@ -36,6 +36,8 @@ export interface WireOfWaits {
   readonly open: (gateway: Gateway, session: string, runId: string) => Promise<Asked>;
   /** The words in which a client learns that somebody else has answered. */
   readonly taken: RegExp;
+  /** The words for an answer to a wait that has ended. */
+  readonly late: RegExp;
   /** The result of a call is text there, as the client gives it. */
   readonly givesText?: true;
 }
@@ -57,6 +59,7 @@ let runs = 0;
 const overNative: WireOfWaits = {
   name: 'native',
   taken: /^409 already-answered$/,
+  late: /^409 not-waiting$/,
   async open(gateway, session, runId) {
     const url = `${gateway.url}/v1/sessions/${session}/inputs`;
     const listed = await fetch(`${url}?state=open`, { headers: bearer(gateway) });
@@ -83,6 +86,7 @@ const overNative: WireOfWaits = {
 const overAiSdk: WireOfWaits = {
   name: 'AI SDK',
   taken: /^409 already-answered$/,
+  late: /^409 not-waiting$/,
   async open(gateway, session) {
     const { chat, responses, text } = openPage(gateway.h, gateway, { id: session });
     await chat.resumeStream();
@@ -107,6 +111,7 @@ const overAgents: WireOfWaits = {
   name: 'Agents sessions',
   givesText: true,
   taken: /^409 .*another answer/,
+  late: /^409 the run of this input has ended$/,
   async open(gateway, session, runId) {
     const sessions = agentsOf(gateway);
     const [action] = (await sessions.retrieve(session)).required_actions;
@@ -165,6 +170,7 @@ function taskAnswer(session: string, runId: string, value: object): SendMessageR
 const overA2a: WireOfWaits = {
   name: 'A2A',
   taken: /another answer/,
+  late: /^the run of this input has ended$/,
   async open({ a2a }, session, runId) {
     const client = await a2a.client();
     const { status } = await client.getTask({ id: `${session}.${runId}`, tenant: '', historyLength: undefined });
@@ -184,6 +190,7 @@ const overA2a: WireOfWaits = {
 const overAgUi: WireOfWaits = {
   name: 'AG-UI',
   taken: /409.*already-answered/s,
+  late: /409.*not-waiting/s,
   async open(gateway, session, runId) {
     const { prompt } = await idsOf(gateway, session, runId);
     const agent = new HttpAgent({
@@ -209,6 +216,7 @@ const overAgUi: WireOfWaits = {
 const overLangGraph: WireOfWaits = {
   name: 'LangGraph',
   taken: /409.*another answer/s,
+  late: /409.*not-waiting/s,
   async open(gateway, session, runId) {
     const client = langGraphOf(gateway);
     const { interrupts } = await client.threads.get(session);
@@ -228,6 +236,7 @@ const WAIT_MS = 30_000;
 const overMcp: WireOfWaits = {
   name: 'MCP',
   taken: /already-answered/,
+  late: /not-waiting/,
   async open(gateway, session, runId) {
     const run = `${session}.${runId}`;
     const shown = await callTool<{ inputs: [{ input: string; kind: Kind }] }>(gateway, 'get_run', { run });
