@@ -94,7 +94,7 @@ class Input {
       case 'cancel':
         return this.#cancel(identity, sessionId);
       case 'tool_result': {
-        if (await this.#toolResults.answer(identity, sessionId, event)) return;
+        if (await this.#toolResults.answer(request, sessionId, event)) return;
         const after = await this.#toolResults.mustWait(request, sessionId, event);
         const toolResults = [{ toolCallId: event.callId, ...event.outcome }];
         return this.#send(sending, { toolResults }, after);

@@ -2,6 +2,7 @@
 // followed by a turn with their results.
 import type { FastifyRequest } from 'fastify';
 import { isSessionError } from '../../../../session/errors.ts';
+import type { InputRequested } from '../../../../session/events/wait-events.ts';
 import type { RunView } from '../../../../stream/run/run-view.ts';
 import type { InputEvent } from '../../../../wires/openai/agents/input-events.ts';
 import { agentsWire } from '../../../../wires/openai/agents/session-stream.ts';
@@ -9,6 +10,7 @@ import { itemKind } from '../../../../wires/openai/answer-items.ts';
 import type { Identity } from '../../../auth/identity.ts';
 import type { ChatCommands } from '../../../chat-commands.ts';
 import { GatewayError } from '../../../gateway-error.ts';
+import { identityOf } from '../../../http/http-app.ts';
 import { RunAnswers, type RunAnswersDeps } from '../run-answers.ts';
 
 export type ToolResultsDeps = RunAnswersDeps & { readonly commands: ChatCommands };
@@ -28,18 +30,22 @@ export class ToolResults {
     this.#answers = new RunAnswers(deps, agentsWire.name);
   }
 
-  /** Answers what a turn waits for. False if no turn waits for a call with this id. A question has the id of its input
-   *  for that of its call. @throws SessionError; GatewayError */
+  /** Answers what a turn asked for. The client library repeats a request whose reply was lost: the same result again
+   *  changes nothing, also when the turn has gone on. False if the turn did not ask for a call with this id.
+   *  @throws SessionError; GatewayError */
   async answer(
-    identity: Identity,
+    request: FastifyRequest,
     sessionId: string,
-    { turnId, callId, outcome }: Extract<InputEvent, { type: 'tool_result' }>,
+    event: Extract<InputEvent, { type: 'tool_result' }>,
   ): Promise<boolean> {
+    const { turnId, callId, outcome } = event;
+    const identity = identityOf(request);
     const open = await this.#commands.openInputs(identity, sessionId);
-    const input = open.find(
-      ({ runId, kind, inputId, toolCallId }) =>
-        runId === turnId && (kind === 'tool' ? toolCallId === callId : kind === 'question' && inputId === callId),
-    );
+    const input =
+      open.find((one) => one.runId === turnId && asksFor(one, callId)) ??
+      (await this.#read(request, sessionId, turnId))?.inputs
+        .map((one) => one.request)
+        .findLast((one) => asksFor(one, callId));
     if (input === undefined) return false;
     const isValue = input.kind === 'question' && 'result' in outcome;
     const reply = isValue ? { value: outcome.result } : outcome;
@@ -83,4 +89,12 @@ export class ToolResults {
       throw error;
     }
   }
+}
+
+/** A question has the id of its input for that of its call. */
+function asksFor(
+  { kind, inputId, toolCallId }: Pick<InputRequested, 'kind' | 'inputId' | 'toolCallId'>,
+  callId: string,
+): boolean {
+  return kind === 'tool' ? toolCallId === callId : kind === 'question' && inputId === callId;
 }
