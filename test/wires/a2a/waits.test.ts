@@ -18,6 +18,9 @@ import {
 
 const BINDINGS: readonly Binding[] = ['JSONRPC', 'HTTP+JSON'];
 
+/** Behind the start of the run. */
+const ASKED_AT = '2026-01-01T00:00:01.000Z';
+
 /** A task that has said `one ` and asks. */
 async function asking(rig: A2aRig, binding: Binding, wait: NewWait) {
   const client = await rig.client(binding);
@@ -29,7 +32,7 @@ async function asking(rig: A2aRig, binding: Binding, wait: NewWait) {
   const { runId } = run.run;
   await run.add({ type: 'part.started', runId, part: 1, kind: 'tool-call', toolCallId: 'c', toolName: 'pay' });
   await run.sayIn(1, 'tool-call', '{}');
-  await run.ask(wait);
+  await run.ask(wait, ASKED_AT);
   await done;
   return { client, held };
 }
@@ -82,6 +85,11 @@ describe.each(BINDINGS)('a task that waits, over %s', (binding) => {
     const list = { tenant: '', contextId: 's', pageSize: 9, pageToken: '', statusTimestampAfter: undefined };
     const { tasks } = await client.listTasks({ ...list, status: TaskState.TASK_STATE_INPUT_REQUIRED });
     expect(tasks.map(({ id }) => id)).toEqual([held.id]);
+    // A client that polls for what has changed learns that the task asks.
+    const askedAt = task.status?.timestamp;
+    const startedAt = new Date(Date.parse(askedAt ?? '') - 1).toISOString();
+    const { tasks: changed } = await client.listTasks({ ...list, status: 0, statusTimestampAfter: startedAt });
+    expect(changed.map(({ status }) => status?.timestamp)).toEqual([askedAt]);
     expect((await follow(client.resubscribeTask({ tenant: '', id: held.id }))).states).toEqual(['INPUT_REQUIRED']);
     const answer = answering(held, { inputId, approved: true });
     const rest = new Held();

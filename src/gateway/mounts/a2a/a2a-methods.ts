@@ -193,6 +193,8 @@ function taskOfView(task: RunName, view: RunView, history?: readonly unknown[]):
 
 function factsOfTimeline(run: RunTimeline): RunFacts {
   const { state, agent, model, endedAt, cancellingAt, attempts, queuedAt, error, finishReason, usage } = run;
-  const changedAt = endedAt ?? cancellingAt ?? attempts.at(-1)?.startedAt ?? queuedAt;
+  const wait = run.waits?.at(-1);
+  const waitingAt = wait?.resumedAt === undefined ? wait?.waitingAt : undefined;
+  const changedAt = endedAt ?? cancellingAt ?? waitingAt ?? attempts.at(-1)?.startedAt ?? queuedAt;
   return { state, agent, model, changedAt, error, finishReason, usage };
 }
