@@ -101,6 +101,7 @@ describe('a run that waits', () => {
     expect(told.filter(({ event }) => event === 'values').at(-1)?.data).toMatchObject(state);
     expect(await h.client.runs.join('t', leg.run_id)).toMatchObject(state);
     expect(await h.client.runs.get('t', leg.run_id)).toMatchObject({ run_id: leg.run_id, status: 'success' });
+    expect(await h.client.runs.get('t', run.run_id)).toMatchObject({ run_id: run.run_id, status: 'interrupted' });
     // Joined later, each leg is its own part of the answer.
     const [first, second] = [run.run_id, leg.run_id].map((id) => follow(h.client.runs.joinStream('t', id)));
     expect(textOf((await first?.ended()) ?? [])).toBe('one ');

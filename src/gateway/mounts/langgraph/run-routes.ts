@@ -126,8 +126,9 @@ async function legResource(
   const identity = identityOf(request);
   const run = await readRun(deps, identity, threadId, asked.runId);
   const id = encodeLeg(asked);
-  // A run that has ended and its last leg have the same status.
-  if (run.endedAt !== undefined && asked.leg === 0) return runResource(threadId, run, { id });
+  // A run that has ended without a wait has no other leg, and the status of its first one.
+  if (run.endedAt !== undefined && run.waits === undefined && asked.leg === 0)
+    return runResource(threadId, run, { id });
   const view = await readLegs(deps, identity, threadId, asked.runId, request);
   if (asked.leg > view.leg + 1 || (asked.leg > view.leg && view.inputs.every(({ leg }) => leg < view.leg)))
     throw new SessionError('run-not-found');
