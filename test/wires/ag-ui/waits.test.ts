@@ -130,10 +130,12 @@ describe('an AG-UI client of a run that waits', () => {
       await refusal('ann', resolved(ids[0], true)),
       await refusal('ann', resolved(ids[1], 'huge')),
       await refusal('ann', resolved('none', 'large')),
+      await refusal('ann', resolved(ids[1], 'large'), resolved('none', 'large')),
       await refusal('eve', resolved(ids[1], 'large')),
     ]).toEqual([
       [409, 'already-answered'],
       [400, 'invalid-answer'],
+      [404, 'input-not-found'],
       [404, 'input-not-found'],
       [404, 'not-found'],
     ]);

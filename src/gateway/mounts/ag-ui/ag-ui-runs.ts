@@ -5,6 +5,7 @@ import type { FastifyRequest } from 'fastify';
 import { traceOfRequest } from '../../../base/tracing.ts';
 import type { CommandState } from '../../../session/commands/command-state.ts';
 import { isSessionError, SessionError } from '../../../session/errors.ts';
+import type { ViewedInput } from '../../../stream/run/run-inputs.ts';
 import type { RunView } from '../../../stream/run/run-view.ts';
 import { answerIdOf, namedAnswer, type RunInput } from '../../../wires/ag-ui/run-input.ts';
 import type { Identity } from '../../auth/identity.ts';
@@ -41,9 +42,9 @@ export class AgUiRuns {
     const { threadId, messageId } = input;
     const { commands } = this.#deps;
     let view = await this.#askingRun(request, identity, threadId, messageId, entries);
-    for (const entry of entries) {
-      const asked = view.inputs.find((one) => one.request.inputId === entry.interruptId);
-      if (asked === undefined) throw new SessionError('input-not-found');
+    // Nothing is answered where the request names an interrupt that is none.
+    const named = entries.map((entry) => ({ entry, asked: mustFind(view, entry) }));
+    for (const { entry, asked } of named) {
       // A client may only cancel an interrupt that has expired.
       if (entry.isCancelled && asked.closed !== undefined) continue;
       await commands.answerInput(identity, threadId, entry.interruptId, replyOf(entry, asked.request.kind));
@@ -168,6 +169,13 @@ export class AgUiRuns {
     if (view.queuedAt === undefined) throw new SessionError('run-not-found');
     return view;
   }
+}
+
+/** @throws SessionError input-not-found */
+function mustFind({ inputs }: RunView, { interruptId }: ResumeEntry): ViewedInput {
+  const asked = inputs.find(({ request }) => request.inputId === interruptId);
+  if (asked === undefined) throw new SessionError('input-not-found');
+  return asked;
 }
 
 /** Whether the client holds something of this leg, or of the answers before it. */
