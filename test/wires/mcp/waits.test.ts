@@ -28,7 +28,9 @@ describe.each(['modern', 'handshake'] as const)('a run that waits, for a client 
   it('says what it asks for, and goes on with the answer', async () => {
     const mcp = await start(era);
     const run = await asking(mcp);
-    const { inputs = [] } = (await mcp.tool('get_run', { run })).result;
+    // The clock of the gateway stands still: a wait for what is so already would not end.
+    const { inputs = [], state } = (await mcp.tool('get_run', { run, wait_ms: 20_000 })).result;
+    expect(state).toBe('waiting');
     expect(inputs).toMatchObject([{ kind: 'approval', message: 'May I pay?', toolName: 'pay', toolCallId: 'c' }]);
     const answer = { run, input: inputs[0]?.input, approved: true, reason: 'fine' };
     const answered = (await mcp.tool('answer_run', answer)).result;
