@@ -154,6 +154,19 @@ describe.each(ENGINES)('over the engine %s, a run', (_name, open) => {
     expect(await rig.terminal()).toMatchObject({ type: 'run.completed' });
   });
 
+  it('tells the model that a human declined a question, and why', async () => {
+    await WaitRig.open(open);
+    rig.startWorker();
+    const { runId } = await rig.prompt('go');
+    (await rig.model.call(0)).say('Well, ', ask(COLOUR));
+    await rig.until('run.waiting');
+    await rig.answer(runId, 'colour', { error: 'I like neither' });
+    const call = await rig.model.call(1);
+    expect(conversation(call).at(-1)).toEqual(['tool', '{"error":"I like neither"}']);
+    call.finish();
+    expect(await rig.terminal()).toMatchObject({ type: 'run.completed' });
+  });
+
   it('asks again in a later leg, and finds the answers of both', async () => {
     await WaitRig.open(open);
     rig.startWorker();

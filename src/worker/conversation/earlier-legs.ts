@@ -130,7 +130,8 @@ function answerOf({ request: { kind }, settled }: Asked): HumanAnswer {
 function outcomeOf(toolCallId: string, asked: Asked): ToolOutcome {
   const { kind, approved, reason, value, result, error, isExpired } = answerOf(asked);
   if (isExpired === true) return { toolCallId, error: NO_ANSWER };
-  if (kind === 'tool') return error === undefined ? { toolCallId, result: result ?? null } : { toolCallId, error };
+  if (error !== undefined) return { toolCallId, error };
+  if (kind === 'tool') return { toolCallId, result: result ?? null };
   if (kind === 'question') return { toolCallId, result: value ?? null };
   if (approved === true) return { toolCallId, result: { approved, ...(reason === undefined ? {} : { reason }) } };
   return { toolCallId, error: reason === undefined ? 'refused' : `refused: ${reason}` };
