@@ -88,6 +88,8 @@ describe('an input', () => {
     expect(answered({ approved: false, reason: 'too dear' })).toBe('Refused by ann: too dear');
     expect(answered({ value: 'red' })).toBe('Answered by ann: red');
     expect(answered({ result: { a: 1 } })).toBe('Answered by ann: {"a":1}');
+    expect(answered({ value: null })).toBe('Answered by ann: null');
+    expect(answered({})).toBe('Answered by ann');
     expect(answered({ error: 'no' })).toBe('Declined by ann: no');
     expect(answered({ value: 'x'.repeat(1_000) })?.length).toBeLessThan(600);
     expect(outcomeText({ ...input, state: 'closed', closedReason: 'expired' })).toBe('Nobody answered in time');

@@ -18,7 +18,8 @@ export function outcomeText({ state, answer = {}, answeredBy, closedReason }: In
   if (approved !== undefined)
     return `${approved ? 'Approved' : 'Refused'}${by}${reason === undefined ? '' : `: ${reason}`}`;
   if (error !== undefined) return `Declined${by}: ${error}`;
-  return `Answered${by}: ${shown(value ?? result)}`;
+  const given = value === undefined ? result : value;
+  return given === undefined ? `Answered${by}` : `Answered${by}: ${shown(given)}`;
 }
 
 /** Characters of an answer that its card shows. */
