@@ -230,6 +230,7 @@ describe.each(ENGINES)('on the engine %s, a run that waits', (_name, open) => {
     const { runId } = run.run;
     expect(await node.runs.cancel(ALICE, REF, undefined)).toEqual({ runId, ended: true });
     expect((await typesOf(node)).slice(-2)).toEqual(['input.closed', 'run.cancelled']);
+    expect(await allTopics(node.broker, 'wait-expiries')).toEqual([]);
     await expect(run.say(0, 6, 'late')).rejects.toMatchObject({ code: 'fenced' });
     await expect(node.inputs.answer(ALICE, REF, idOf(run, 'a'), { approved: true })).rejects.toMatchObject({
       code: 'not-waiting',
@@ -251,6 +252,7 @@ describe.each(ENGINES)('on the engine %s, a run that waits', (_name, open) => {
     expect(urgent.queued).toBe(0);
     await expect(run.say(0, 0, 'late')).rejects.toMatchObject({ code: 'fenced' });
     expect(await node.inputs.listOpen(ALICE, REF)).toEqual([]);
+    expect(await allTopics(node.broker, 'wait-expiries')).toEqual([]);
   });
 
   it('takes no edit and no withdrawal of its prompt once it is queued again', async () => {

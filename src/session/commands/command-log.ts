@@ -27,7 +27,7 @@ import {
   type CommandState,
   type RunInfo,
 } from './command-state.ts';
-import type { Decision, Draft } from './decisions.ts';
+import { cancelledWaits, type Decision, type Draft } from './decisions.ts';
 import { isCharged, isRelief } from './draft-kinds.ts';
 import { addedSince, RECENT_ADDED_MAX, withAdded, type RecentBase } from './recent-messages.ts';
 import { SessionError } from '../errors.ts';
@@ -35,7 +35,7 @@ import { topicTtl } from './chat-ttl.ts';
 import { isLost, lossDrafts, readEarlierState, readStateBefore } from './earlier-state.ts';
 import { encodeRunRequest } from './run-request.ts';
 import type { SessionRef } from '../session-ref.ts';
-import { chatTopic, requestTopic } from '../topic-names.ts';
+import { chatTopic, requestTopic, waitExpiryTopic } from '../topic-names.ts';
 
 /** Command states kept per node; each is a few kilobytes at most. */
 export const COMMAND_CACHE_MAX = 4096;
@@ -225,7 +225,10 @@ export class CommandLog {
     const at = appended.first + drafts.length - 1;
     const state = resolveOffsets(after, at);
     this.#remember(topic, { epoch: appended.epoch, state, at, recentBase: recentBase ?? { at, recent: state.recent } });
-    if (loaded !== undefined) this.#notifyEnds(ref, loaded.state, drafts);
+    if (loaded !== undefined) {
+      this.#notifyEnds(ref, loaded.state, drafts);
+      for (const run of cancelledWaits(loaded.state, drafts)) await this.#dropExpiry(ref, run);
+    }
     return { epoch: appended.epoch, first: appended.first, state };
   }
 
@@ -233,6 +236,15 @@ export class CommandLog {
     for (const { event } of drafts) {
       const run = isTerminal(event) ? findRun(before, event.runId) : undefined;
       if (run !== undefined && isTerminal(event)) this.#onRunEnded({ ref, run, terminal: event });
+    }
+  }
+
+  /** The command is done, and a record that stays ends by itself at its time. */
+  async #dropExpiry(ref: SessionRef, { runId, leg = 0 }: RunInfo): Promise<void> {
+    try {
+      await this.#broker.remove(waitExpiryTopic(ref, runId, leg));
+    } catch (error) {
+      if (!isBrokerError(error)) throw error;
     }
   }
 

@@ -195,6 +195,14 @@ function cancelWaiting(run: RunInfo, why: { readonly by: string; readonly reason
   ];
 }
 
+/** The runs that waited and that these drafts cancel: they need no end at the time of their wait. */
+export function cancelledWaits(before: CommandState, drafts: readonly Draft[]): readonly RunInfo[] {
+  return drafts.flatMap(({ event }) => {
+    const run = event.type === 'run.cancelled' ? findRun(before, event.runId) : undefined;
+    return run?.state === 'waiting' ? [run] : [];
+  });
+}
+
 /** The inputs of a run that are neither answered nor closed. */
 export function openInputs(run: RunInfo): readonly RunInput[] {
   return run.inputs?.filter(isOpenInput) ?? [];
