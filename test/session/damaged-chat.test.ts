@@ -8,11 +8,13 @@ import { isSessionError } from '../../src/session/errors.ts';
 import { Runs } from '../../src/session/runs.ts';
 import { Sessions } from '../../src/session/sessions.ts';
 import { chatListTopic, chatTopic } from '../../src/session/topic-names.ts';
+import { inputIdOf } from '../../src/session/waits/new-wait.ts';
 import { append, major, readLines } from '../broker/contract/subject.ts';
 import { openLog, segmentPath } from '../broker/log/opened-log.ts';
 import { allTopics, ENGINES } from '../support/each-engine.ts';
 import { RedisServer } from '../support/redis-server.ts';
 import { eventually } from '../support/wait-for.ts';
+import { ALICE, WaitNode } from '../support/waiting-run.ts';
 import { wrapBroker } from '../support/wrapped-broker.ts';
 
 const YOU = { tenant: 't', user: 'you' };
@@ -88,6 +90,23 @@ test('a run whose chat has lost its newest state ends with log-damaged, and the 
   expect(lines.at(-1)).toContain('log-damaged');
   const sent = await new Runs(broker, again, log.clock, newId).send(YOU, DAMAGED, prompt);
   expect(sent.queued).toBe(0);
+});
+
+test('a waiting run whose chat has lost its newest state ends with its inputs closed', async () => {
+  const log = await openLog();
+  const node = new WaitNode(log.broker, log.clock);
+  const run = await node.begin(DAMAGED);
+  await run.ask({ inputs: [{ key: 'a', kind: 'approval' }] });
+  await node.sessions.update(ALICE, DAMAGED, { title: 'the newest title' });
+  await log.broker.close();
+  await damage(log.folder, 'the newest title');
+
+  const again = new WaitNode(await log.reopen(), log.clock);
+  const { messages } = await again.sessions.history(ALICE, DAMAGED, 10, undefined);
+  expect(messages[1]).toMatchObject({ status: 'failed', inputs: [{ closed: 'cancelled' }] });
+  const inputId = inputIdOf(run.run.runId, 0, 'a');
+  const answer = again.inputs.answer(ALICE, DAMAGED, inputId, { approved: true });
+  await expect(answer).rejects.toMatchObject({ code: 'not-waiting' });
 });
 
 test('a chat that has lost every state answers chat-damaged, and the list leaves it out', async () => {

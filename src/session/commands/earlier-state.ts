@@ -5,7 +5,7 @@ import { isBrokerError } from '../../broker/errors.ts';
 import type { LiteTopicName } from '../../broker/lite-topic.ts';
 import { decodeHidden, isUnreadable } from '../events/chat-event.ts';
 import { decodeCheckpoint, type CommandState } from './command-state.ts';
-import { foldDrafts, type Decision } from './decisions.ts';
+import { closedDraft, foldDrafts, openInputs, type Decision, type Draft } from './decisions.ts';
 import { isSessionError } from '../errors.ts';
 
 /** Major records that are read backward for a state. Nearly every major record carries one. */
@@ -39,11 +39,16 @@ export function isLost(item: LogItem | undefined): boolean {
   return item?.kind === 'lost' || (item?.kind === 'record' && isUnreadable(item));
 }
 
-/** Ends all runs of a chat that has lost its newest state. They carry the last time that is known of each. */
+/** Ends all runs of a chat that has lost its newest state, and closes their inputs. They carry the last time that is
+ *  known of each. */
 export function lossDrafts(state: CommandState): Decision {
-  const drafts = state.runs.map(({ runId, times }) => {
+  const drafts = state.runs.flatMap((run): Draft[] => {
+    const { runId, times } = run;
     const endedAt = times.cancelling ?? times.started ?? times.queued;
-    return { event: { type: 'run.failed', runId, error: LOG_DAMAGED, endedAt } as const };
+    return [
+      ...openInputs(run).map(({ inputId }) => closedDraft(run, inputId, 'cancelled', endedAt)),
+      { event: { type: 'run.failed', runId, error: LOG_DAMAGED, endedAt } },
+    ];
   });
   return foldDrafts(state, drafts);
 }
