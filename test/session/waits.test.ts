@@ -399,6 +399,7 @@ describe('a wait', () => {
     ['a tool without its call', { inputs: [{ key: 't', kind: 'tool' }] }],
     ['a schema that is too large', { inputs: [{ key: 's', kind: 'question', schema: { x: 'x'.repeat(16_384) } }] }],
     ['a schema that refers to elsewhere', { inputs: [{ key: 's', kind: 'question', schema: { $ref: 'http://x/y' } }] }],
+    ['a reference that is no URI', { inputs: [{ key: 's', kind: 'question', schema: { $ref: '#/%' } }] }],
     ['a pattern that is none', { inputs: [{ key: 's', kind: 'question', schema: { items: { pattern: '(' } } }] }],
     ['a message that is too long', { inputs: [{ ...APPROVAL, message: 'x'.repeat(16_385) }] }],
   ] as const)('is refused with %s, and writes nothing', async (_what, wait) => {

@@ -44,6 +44,7 @@ export function findSchemaFault(schema: unknown): string | undefined {
     if (typeof node !== 'object' || node === null) continue;
     const { $ref, pattern, patternProperties } = node as JsonSchema;
     if (typeof $ref === 'string' && !$ref.startsWith('#')) return 'a $ref points out of it';
+    if (typeof $ref === 'string' && !isDecodable($ref)) return 'a $ref is no URI';
     const patterns = [pattern, ...(isObject(patternProperties) ? Object.keys(patternProperties) : [])];
     if (!patterns.every(isPattern)) return 'a pattern is no regular expression';
     for (const inner of Object.values(node)) pending.push(inner);
@@ -53,6 +54,17 @@ export function findSchemaFault(schema: unknown): string | undefined {
 
 function isObject(value: unknown): value is JsonSchema {
   return typeof value === 'object' && value !== null;
+}
+
+/** A check decodes the references that it follows. */
+function isDecodable(reference: string): boolean {
+  try {
+    decodeURIComponent(reference);
+    return true;
+  } catch (error) {
+    if (error instanceof URIError) return false;
+    throw error;
+  }
 }
 
 function isPattern(pattern: unknown): boolean {
