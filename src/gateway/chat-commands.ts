@@ -216,6 +216,11 @@ export class ChatCommands {
     return this.#deps.inputs.listOpen(identity.principal, await this.#deps.sessionIds.find(identity, sessionId));
   }
 
+  /** The same, with those that are settled, of runs that have not ended. @throws SessionError not-found */
+  async askedInputs(identity: Identity, sessionId: string): Promise<readonly OpenInput[]> {
+    return this.#deps.inputs.listAsked(identity.principal, await this.#deps.sessionIds.find(identity, sessionId));
+  }
+
   /** Cancels a run, by default the active one. @throws GatewayError forbidden; SessionError not-found, no-active-run */
   async cancel(identity: Identity, sessionId: string, runId: string | undefined): Promise<{ runId: string }> {
     requireWrite(identity);

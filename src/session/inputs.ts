@@ -5,7 +5,7 @@ import { isBrokerError } from '../broker/errors.ts';
 import type { Clock } from '../base/clock.ts';
 import type { CommandLog, LoadedState } from './commands/command-log.ts';
 import { findRun, type RunInfo } from './commands/command-state.ts';
-import { isOpenInput } from './commands/run-inputs.ts';
+import { isOpenInput, type RunInput } from './commands/run-inputs.ts';
 import { SteadyTime } from './commands/steady-time.ts';
 import { SessionError } from './errors.ts';
 import type { InputReply, InputRequested } from './events/wait-events.ts';
@@ -105,9 +105,22 @@ export class Inputs {
 
   /** The open inputs of the session's runs, oldest first. @throws SessionError not-found */
   async listOpen(principal: Principal, ref: SessionRef): Promise<readonly OpenInput[]> {
+    return this.#list(principal, ref, isOpenInput);
+  }
+
+  /** The same, with those that are settled, of runs that have not ended. @throws SessionError not-found */
+  async listAsked(principal: Principal, ref: SessionRef): Promise<readonly OpenInput[]> {
+    return this.#list(principal, ref, () => true);
+  }
+
+  async #list(
+    principal: Principal,
+    ref: SessionRef,
+    isListed: (input: RunInput) => boolean,
+  ): Promise<readonly OpenInput[]> {
     const { epoch, state } = await loadOwned(this.#deps.log, principal, ref);
-    const open = state.runs.flatMap(({ inputs = [] }) => inputs.filter(isOpenInput));
-    const asked = await Promise.all(open.map((input) => readAsked(this.#deps.broker, ref, epoch, input)));
+    const listed = state.runs.flatMap(({ inputs = [] }) => inputs.filter(isListed));
+    const asked = await Promise.all(listed.map((input) => readAsked(this.#deps.broker, ref, epoch, input)));
     return asked.map(openInput);
   }
 

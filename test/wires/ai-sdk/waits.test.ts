@@ -106,11 +106,18 @@ describe('a page whose run waits', () => {
       input: { message: 'Which?', choices: ['red', 'blue'] },
     });
     const toolCallId = part !== undefined && 'toolCallId' in part ? part.toolCallId : '';
+    const same = page({ messages: structuredClone(chat.messages) });
     void chat.addToolOutput({ tool: 'ask_user', toolCallId, output: 'blue' });
     const leg = await work();
+    // The reply may have been lost, so the same answer again has the same leg.
+    await same.chat.addToolOutput({ tool: 'ask_user', toolCallId, output: 'blue' });
+    const again = same.chat.sendMessage();
+    await eventually(() => same.responses.length === 1);
     await leg.say(0, 0, 'Blue it is.');
     await leg.complete();
     await eventually(() => chat.status === 'ready' && text() === 'Blue it is.');
+    await again;
+    expect([same.chat.error, same.text()]).toEqual([undefined, 'Blue it is.']);
     expect(chat.lastMessage?.parts.slice(1)).toMatchObject([
       { toolCallId, state: 'output-available', output: 'blue' },
       { type: 'step-start' },

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import Type from 'typebox';
 import { isSessionError, SessionError } from '../../../session/errors.ts';
 import type { InputKind, InputReply } from '../../../session/events/wait-events.ts';
+import type { OpenInput } from '../../../session/inputs.ts';
 import type { Sessions } from '../../../session/sessions.ts';
 import { pageAnswers, type PageAnswer } from '../../../wires/ai-sdk/page-answers.ts';
 import { promptOf, type ChatPrompt } from '../../../wires/ai-sdk/ui-message.ts';
@@ -63,7 +64,8 @@ export async function submitEither(
     : answerInputs(deps, identity, body.id, submission.answers);
 }
 
-/** Calls that ask for nothing now are left out: a page sends those that were answered before as well.
+/** Calls that ask for nothing now are left out: a page sends those that were answered before as well. Where none is
+ *  left, the request is one whose first reply was lost: the same answers again have the same leg.
  *  @throws SessionError not-waiting: nothing that was answered is asked; else as the command */
 async function answerInputs(
   { commands }: SubmitDeps,
@@ -71,14 +73,30 @@ async function answerInputs(
   sessionId: string,
   answers: readonly PageAnswer[],
 ): Promise<Submitted> {
-  const open = await commands.openInputs(identity, sessionId);
+  const answerTo = async (inputs: readonly OpenInput[]): Promise<Submitted | undefined> =>
+    answerEach(commands, identity, sessionId, answers, inputs);
+  const submitted =
+    (await answerTo(await commands.openInputs(identity, sessionId))) ??
+    (await answerTo(await commands.askedInputs(identity, sessionId)));
+  if (submitted === undefined) throw new SessionError('not-waiting', { message: 'no run waits for these answers' });
+  return submitted;
+}
+
+/** Undefined: no answer is to one of the inputs. */
+async function answerEach(
+  commands: ChatCommands,
+  identity: Identity,
+  sessionId: string,
+  answers: readonly PageAnswer[],
+  inputs: readonly OpenInput[],
+): Promise<Submitted | undefined> {
   let runId: string | undefined;
   const answered: string[] = [];
   for (const answer of answers) {
     const asked =
       'inputId' in answer
         ? undefined
-        : open.find(
+        : inputs.findLast(
             ({ inputId, toolCallId = inputId }) => toolCallId === answer.toolCallId || inputId === answer.toolCallId,
           );
     const inputId = 'inputId' in answer ? answer.inputId : asked?.inputId;
@@ -86,8 +104,7 @@ async function answerInputs(
     runId = (await commands.answerInput(identity, sessionId, inputId, replyTo(asked?.kind, answer))).runId;
     answered.push(inputId);
   }
-  if (runId === undefined) throw new SessionError('not-waiting', { message: 'no run waits for these answers' });
-  return { runId, answered };
+  return runId === undefined ? undefined : { runId, answered };
 }
 
 function replyTo(kind: InputKind | undefined, answer: PageAnswer): InputReply {
