@@ -3,18 +3,18 @@
 import { HttpAgent } from '@ag-ui/client';
 import { Role, type Part, type SendMessageRequest } from '@a2a-js/sdk';
 import { follow as followTask, Held } from './a2a/a2a-rig.ts';
-import { run as runAgent, textOf as textOfAgent, user } from './ag-ui/ag-ui-rig.ts';
+import { run as runAgent, textOf as textOfAgent } from './ag-ui/ag-ui-rig.ts';
 import { openPage } from './ai-sdk/page.ts';
 import {
   agents,
   agentsOf,
   bearer,
   callTool,
-  idsOf,
+  turnOf,
   langGraphOf,
   native,
   textOfState,
-  type Gateway,
+  type Served,
 } from './matrix-wires.ts';
 import { Reader } from './openai/agents/agents-client.ts';
 
@@ -33,7 +33,7 @@ export interface Asked {
 export interface WireOfWaits {
   readonly name: string;
   /** Comes to a run that waits for one input. */
-  readonly open: (gateway: Gateway, session: string, runId: string) => Promise<Asked>;
+  readonly open: (gateway: Served, session: string, runId: string) => Promise<Asked>;
   /** The words in which a client learns that somebody else has answered. */
   readonly taken: RegExp;
   /** The words for an answer to a wait that has ended. */
@@ -192,12 +192,12 @@ const overAgUi: WireOfWaits = {
   taken: /409.*already-answered/s,
   late: /409.*not-waiting/s,
   async open(gateway, session, runId) {
-    const { prompt } = await idsOf(gateway, session, runId);
+    const { prompt } = await turnOf(gateway, session, runId);
     const agent = new HttpAgent({
       url: `${gateway.url}/ag-ui/default`,
       headers: bearer(gateway),
       threadId: session,
-      initialMessages: [user(prompt)],
+      initialMessages: [prompt],
     });
     const { interrupts = [] } = await runAgent(agent, `view-${(runs += 1)}`);
     const [{ id, reason } = { id: '', reason: '' }] = interrupts;

@@ -8,7 +8,7 @@ import OpenAI from 'openai';
 import OpenAI7 from 'openai-7';
 import { Reader, textOf as textOfTurn } from './openai/agents/agents-client.ts';
 import { onTestFinished } from 'vitest';
-import { startA2a, follow as followTask, Held, message as a2aMessage } from './a2a/a2a-rig.ts';
+import { startA2a, type A2aRig, follow as followTask, Held, message as a2aMessage } from './a2a/a2a-rig.ts';
 import { textOf as textOfAgent } from './ag-ui/ag-ui-rig.ts';
 import { takeRun } from './openai/stock-client.ts';
 import type { FakeRun } from '../support/gateway-fake-run.ts';
@@ -16,11 +16,17 @@ import type { Harness, HarnessOptions } from '../support/gateway-harness.ts';
 import { SseClient } from '../support/gateway-sse-client.ts';
 import { eventually } from '../support/wait-for.ts';
 
-export interface Gateway {
-  readonly h: Harness;
+/** What the clients know of a server. */
+export interface Served {
+  readonly h: Pick<Harness, 'bearer' | 'token' | 'call'>;
   readonly url: string;
   readonly port: number;
-  readonly a2a: Awaited<ReturnType<typeof startA2a>>;
+  readonly a2a: Pick<A2aRig, 'client'>;
+}
+
+/** A server in the process of the test. */
+export interface Gateway extends Served {
+  readonly h: Harness;
   /** The worker of the first run of a chat, once there is one. */
   work(session: string): Promise<FakeRun>;
 }
@@ -36,12 +42,12 @@ export interface Watching {
 export interface WireOfMatrix {
   readonly name: string;
   /** Sends a prompt. A wire that streams watches the answer. */
-  readonly start?: (gateway: Gateway, session: string) => Promise<Watching | undefined>;
+  readonly start?: (gateway: Served, session: string, prompt?: string) => Promise<Watching | undefined>;
   /** Watches a run that exists. */
-  readonly watch?: (gateway: Gateway, session: string, runId: string) => Promise<Watching>;
+  readonly watch?: (gateway: Served, session: string, runId: string) => Promise<Watching>;
   /** The whole answer of a run that has ended. */
-  readonly read?: (gateway: Gateway, session: string, runId: string) => Promise<string>;
-  readonly stop?: (gateway: Gateway, session: string, runId: string) => Promise<unknown>;
+  readonly read?: (gateway: Served, session: string, runId: string) => Promise<string>;
+  readonly stop?: (gateway: Served, session: string, runId: string) => Promise<unknown>;
 }
 
 export async function startGateway(options?: HarnessOptions): Promise<Gateway> {
@@ -61,9 +67,9 @@ function collect<T>(stream: AsyncIterable<T>, textOf: (part: T) => string, leave
   return { text: () => text, ended: run().catch(() => undefined), close: () => leave.abort() };
 }
 
-export const bearer = ({ h }: Gateway): { readonly authorization: string } => ({ authorization: h.bearer('ann') });
+export const bearer = ({ h }: Served): { readonly authorization: string } => ({ authorization: h.bearer('ann') });
 
-async function post(gateway: Gateway, path: string, body: unknown): Promise<unknown> {
+async function post(gateway: Served, path: string, body: unknown): Promise<unknown> {
   const headers = { ...bearer(gateway), 'content-type': 'application/json' };
   const response = await fetch(`${gateway.url}${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
   if (!response.ok) throw new Error(`${path}: ${response.status}`);
@@ -72,8 +78,8 @@ async function post(gateway: Gateway, path: string, body: unknown): Promise<unkn
 
 export const native: WireOfMatrix = {
   name: 'native',
-  async start(gateway, session) {
-    await post(gateway, `/v1/sessions/${session}/messages`, { content: PROMPT });
+  async start(gateway, session, prompt = PROMPT) {
+    await post(gateway, `/v1/sessions/${session}/messages`, { content: prompt });
     return undefined;
   },
   async watch(gateway, session, runId) {
@@ -111,7 +117,7 @@ const text: WireOfMatrix = {
   },
 };
 
-function useChat(gateway: Gateway): DefaultChatTransport<UIMessage> {
+function useChat(gateway: Served): DefaultChatTransport<UIMessage> {
   return new DefaultChatTransport({ api: `${gateway.url}/api/chat`, headers: bearer(gateway) });
 }
 
@@ -119,13 +125,13 @@ const textOfChunk = (chunk: UIMessageChunk): string => (chunk.type === 'text-del
 
 const aiSdk: WireOfMatrix = {
   name: 'AI SDK',
-  async start(gateway, session) {
+  async start(gateway, session, prompt = PROMPT) {
     const leave = new AbortController();
     const stream = await useChat(gateway).sendMessages({
       trigger: 'submit-message',
       chatId: session,
       messageId: undefined,
-      messages: [{ id: `ai-${session}`, role: 'user', parts: [{ type: 'text', text: PROMPT }] }],
+      messages: [{ id: `ai-${session}`, role: 'user', parts: [{ type: 'text', text: prompt }] }],
       abortSignal: leave.signal,
     });
     return collect(stream as unknown as AsyncIterable<UIMessageChunk>, textOfChunk, leave);
@@ -143,15 +149,15 @@ const aiSdk: WireOfMatrix = {
   stop: (gateway, session) => post(gateway, `/api/chat/${session}/stop`, {}),
 };
 
-const openaiOf = ({ h, url }: Gateway): OpenAI =>
+const openaiOf = ({ h, url }: Served): OpenAI =>
   new OpenAI({ baseURL: `${url}/openai/v1`, apiKey: h.token('ann'), maxRetries: 0 });
 
 const chatCompletions: WireOfMatrix = {
   name: 'Chat Completions',
-  async start(gateway, session) {
+  async start(gateway, session, prompt = PROMPT) {
     const leave = new AbortController();
     const stream = await openaiOf(gateway).chat.completions.create(
-      { model: 'default', stream: true, messages: [{ role: 'user', content: PROMPT }] },
+      { model: 'default', stream: true, messages: [{ role: 'user', content: prompt }] },
       { headers: { 'x-session-id': session }, signal: leave.signal },
     );
     return collect(stream, ({ choices }) => choices[0]?.delta.content ?? '', leave);
@@ -167,10 +173,10 @@ const textOfEvent = (event: OpenAI.Responses.ResponseStreamEvent): string =>
 
 const responses: WireOfMatrix = {
   name: 'Responses',
-  async start(gateway, session) {
+  async start(gateway, session, prompt = PROMPT) {
     const leave = new AbortController();
     const stream = await openaiOf(gateway).responses.create(
-      { model: 'default', input: PROMPT, conversation: session, stream: true },
+      { model: 'default', input: prompt, conversation: session, stream: true },
       { signal: leave.signal },
     );
     return collect(stream, textOfEvent, leave);
@@ -189,7 +195,7 @@ const responses: WireOfMatrix = {
   stop: (gateway, session, runId) => openaiOf(gateway).responses.cancel(`resp_${runId}.${session}`),
 };
 
-export const agentsOf = ({ h, url }: Gateway): OpenAI7['beta']['agents']['sessions'] =>
+export const agentsOf = ({ h, url }: Served): OpenAI7['beta']['agents']['sessions'] =>
   new OpenAI7({ baseURL: `${url}/openai/v1`, apiKey: h.token('ann'), maxRetries: 0 }).beta.agents.sessions;
 
 /** A session is made with an id of its own, so it cannot begin a chat that the test names. */
@@ -212,11 +218,11 @@ export const agents: WireOfMatrix = {
 
 const a2a: WireOfMatrix = {
   name: 'A2A',
-  async start({ a2a: rig }, session) {
+  async start({ a2a: rig }, session, prompt = PROMPT) {
     const client = await rig.client();
     const held = new Held();
     const leave = new AbortController();
-    const stream = client.sendMessageStream(a2aMessage(PROMPT, { contextId: session }), { signal: leave.signal });
+    const stream = client.sendMessageStream(a2aMessage(prompt, { contextId: session }), { signal: leave.signal });
     const ended = followTask(stream, held).catch(() => undefined);
     return { text: () => held.text, ended, close: () => leave.abort() };
   },
@@ -242,7 +248,7 @@ const a2a: WireOfMatrix = {
 };
 
 /** An AG-UI client that holds these messages, and runs. */
-function runAgent(gateway: Gateway, session: string, held: readonly Message[]): Watching {
+function runAgent(gateway: Served, session: string, held: readonly Message[]): Watching {
   const agent = new HttpAgent({
     url: `${gateway.url}/ag-ui/default`,
     headers: bearer(gateway),
@@ -253,35 +259,33 @@ function runAgent(gateway: Gateway, session: string, held: readonly Message[]): 
   return { text: () => textOfAgent(agent), ended, close: () => agent.abortRun() };
 }
 
-/** The ids of a run's prompt and of its answer. */
-export async function idsOf(
-  { h }: Gateway,
+/** A run's prompt, and the id of its answer. */
+export async function turnOf(
+  { h }: Served,
   session: string,
   runId: string,
-): Promise<{ readonly prompt: string; readonly answer: string }> {
+): Promise<{ readonly prompt: Message; readonly answer: string }> {
   const { body } = await h.call('GET', `/v1/sessions/${session}/messages`, 'ann');
-  const of = (body['messages'] as { messageId: string; runId: string; role: string }[]).filter(
-    (message) => message.runId === runId,
-  );
-  const idOf = (role: string): string => of.find((message) => message.role === role)?.messageId ?? '';
-  return { prompt: idOf('user'), answer: idOf('assistant') };
+  const of = (role: string): { messageId: string; content: string } | undefined =>
+    (body['messages'] as { messageId: string; runId: string; role: string; content: string }[]).find(
+      (message) => message.runId === runId && message.role === role,
+    );
+  const { messageId: id = '', content = '' } = of('user') ?? {};
+  return { prompt: { id, role: 'user', content }, answer: of('assistant')?.messageId ?? '' };
 }
 
 const agUi: WireOfMatrix = {
   name: 'AG-UI',
-  start: async (gateway, session) =>
-    runAgent(gateway, session, [{ id: `agui-${session}`, role: 'user', content: PROMPT }]),
+  start: async (gateway, session, prompt = PROMPT) =>
+    runAgent(gateway, session, [{ id: `agui-${session}`, role: 'user', content: prompt }]),
   async watch(gateway, session, runId) {
-    const { prompt } = await idsOf(gateway, session, runId);
-    return runAgent(gateway, session, [{ id: prompt, role: 'user', content: PROMPT }]);
+    const { prompt } = await turnOf(gateway, session, runId);
+    return runAgent(gateway, session, [prompt]);
   },
   /** A client that holds a part of an ended answer gets that answer. */
   async read(gateway, session, runId) {
-    const { prompt, answer } = await idsOf(gateway, session, runId);
-    const watching = runAgent(gateway, session, [
-      { id: prompt, role: 'user', content: PROMPT },
-      { id: answer, role: 'assistant', content: '' },
-    ]);
+    const { prompt, answer } = await turnOf(gateway, session, runId);
+    const watching = runAgent(gateway, session, [prompt, { id: answer, role: 'assistant', content: '' }]);
     await watching.ended;
     return watching.text();
   },
@@ -293,7 +297,7 @@ interface LangGraphPart {
   readonly data: unknown;
 }
 
-export const langGraphOf = (gateway: Gateway): LangGraphClient =>
+export const langGraphOf = (gateway: Served): LangGraphClient =>
   new LangGraphClient({ apiUrl: `${gateway.url}/langgraph`, apiKey: null, defaultHeaders: bearer(gateway) });
 
 function textOfPart({ event, data }: LangGraphPart): string {
@@ -308,10 +312,10 @@ export function textOfState(state: unknown): string {
 
 const langGraph: WireOfMatrix = {
   name: 'LangGraph',
-  async start(gateway, session) {
+  async start(gateway, session, prompt = PROMPT) {
     const leave = new AbortController();
     const stream = langGraphOf(gateway).runs.stream(session, 'default', {
-      input: { messages: [{ type: 'human', content: PROMPT }] },
+      input: { messages: [{ type: 'human', content: prompt }] },
       streamMode: ['messages-tuple'],
       ifNotExists: 'create',
       signal: leave.signal,
@@ -330,7 +334,7 @@ const langGraph: WireOfMatrix = {
 };
 
 export async function callTool<T extends object = { readonly text: string }>(
-  gateway: Gateway,
+  gateway: Served,
   name: string,
   args: Record<string, unknown>,
 ): Promise<T> {
@@ -347,8 +351,8 @@ export async function callTool<T extends object = { readonly text: string }>(
 
 const mcp: WireOfMatrix = {
   name: 'MCP',
-  async start(gateway, session) {
-    await callTool(gateway, 'start_run', { prompt: PROMPT, session });
+  async start(gateway, session, prompt = PROMPT) {
+    await callTool(gateway, 'start_run', { prompt, session });
     return undefined;
   },
   async read(gateway, session, runId) {

@@ -6,7 +6,7 @@ import { FakeRun } from '../support/gateway-fake-run.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { eventually } from '../support/wait-for.ts';
 import type { Kind } from './matrix-waits.ts';
-import { MATRIX, type Gateway, type Watching, type WireOfMatrix } from './matrix-wires.ts';
+import { MATRIX, type Gateway, type Served, type Watching, type WireOfMatrix } from './matrix-wires.ts';
 
 const INPUTS: Readonly<Record<Kind, NewInput>> = {
   approval: { key: 'a', kind: 'approval', toolCallId: 'c', toolName: 'pay', message: 'May I pay?' },
@@ -89,7 +89,10 @@ export async function eventsOf({ h }: Gateway, session: string): Promise<ChatEve
   return result.items.flatMap((item) => (item.kind === 'record' ? (decodeEvent(item.data) ?? []) : []));
 }
 
-export async function readAll(gateway: Gateway, { session, runId }: Waiting): Promise<[string, string][]> {
+export async function readAll(
+  gateway: Served,
+  { session, runId }: Pick<Waiting, 'session' | 'runId'>,
+): Promise<[string, string][]> {
   const texts: [string, string][] = [];
   for (const wire of MATRIX) if (wire.read) texts.push([wire.name, await wire.read(gateway, session, runId)]);
   return texts;

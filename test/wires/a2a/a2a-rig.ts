@@ -29,24 +29,33 @@ export async function startA2a(options?: HarnessOptions): Promise<A2aRig> {
     h,
     url,
     port,
-    async client(binding = 'JSONRPC', as = 'ann', agent = 'default') {
-      const fetchImpl: typeof fetch = async (input, init) => {
-        const headers = new Headers(init?.headers);
-        headers.set('authorization', as.startsWith('Bearer ') ? as : h.bearer(as));
-        return fetch(input, { ...init, headers });
-      };
-      const factory = new ClientFactory({
-        transports: [jsonRpc(fetchImpl), rest(fetchImpl)],
-        preferredTransports: [binding],
-        cardResolver: new DefaultAgentCardResolver(),
-      });
-      return factory.createFromUrl(`${url}/a2a/${agent}/`);
-    },
+    client: (binding, as, agent) => clientOf(h, url, binding, as, agent),
     async work(taskId) {
       const [sessionId = '', runId = ''] = taskId.split('.');
       return FakeRun.take(h, sessionId, runId);
     },
   };
+}
+
+/** A client of a user's, made from the card of an agent at `url`. */
+export async function clientOf(
+  h: Pick<Harness, 'bearer'>,
+  url: string,
+  binding: Binding = 'JSONRPC',
+  as = 'ann',
+  agent = 'default',
+): Promise<Client> {
+  const fetchImpl: typeof fetch = async (input, init) => {
+    const headers = new Headers(init?.headers);
+    headers.set('authorization', as.startsWith('Bearer ') ? as : h.bearer(as));
+    return fetch(input, { ...init, headers });
+  };
+  const factory = new ClientFactory({
+    transports: [jsonRpc(fetchImpl), rest(fetchImpl)],
+    preferredTransports: [binding],
+    cardResolver: new DefaultAgentCardResolver(),
+  });
+  return factory.createFromUrl(`${url}/a2a/${agent}/`);
 }
 
 export function jsonRpc(fetchImpl: typeof fetch): JsonRpcTransportFactory {
