@@ -123,8 +123,11 @@ class LangGraphProjection implements Projection {
     return text;
   }
 
-  #isOfLeg({ type }: Change): boolean {
+  /** A leg begins with the replies to what the one before it has asked for. */
+  #isOfLeg(change: Change): boolean {
+    const { type } = change;
     if (this.#view.leg === this.#leg) return type !== 'queued' || this.#leg === 0;
+    if (type === 'result') return isReply(this.#view, change.toolCallId, this.#leg - 1);
     return type === 'ended' || type === 'lost';
   }
 
@@ -192,26 +195,37 @@ class LangGraphFrames {
   }
 
   /** All text is in one frame, so that a reader whose connection breaks here has all of it or nothing. If it has a
-   *  result and not the text, it is sent the events from the beginning, because a restart may take the result back. */
+   *  result and not the text, or not all results, it is sent the events from the beginning, because a restart may take
+   *  a result back. */
   open(view: RunView): string {
-    const { queuedAt, results, hasEnded } = view;
+    const { queuedAt, hasEnded } = view;
     if (queuedAt === undefined) return '';
     const [first, last] = this.#partsOf(view);
-    const calls = new Set(view.parts.slice(first, last).map(({ toolCallId }) => toolCallId));
-    const told = [...results.keys()]
-      .filter((id) => calls.has(id) || (this.#leg > 0 && isReply(view, id, this.#leg - 1)))
-      .map((id) => this.#message(resultMessage(view, id), undefined))
-      .join('');
     const isOver = hasEnded || view.leg > this.#leg || isAsked(view, this.#leg);
     // Without the end, which the reader has to be sent once more where its connection breaks before it.
     const offset = isOver ? view.offset - 1 : view.offset;
     const answer = first >= last ? '' : this.#message(wholeChunk(view, first, last), offset);
-    const begin = this.#begin(answer === '' ? offset : told === '' ? undefined : queuedAt);
+    const results = this.#resultsOf(view);
+    const told = results
+      .map((id, at) => {
+        const isAll = answer === '' && at === results.length - 1;
+        return this.#message(resultMessage(view, id), isAll ? offset : undefined);
+      })
+      .join('');
+    const begin = this.#begin(told !== '' ? queuedAt : answer === '' ? offset : undefined);
     if (!isOver) return begin + told + answer;
     const isLast = view.leg <= this.#leg;
     return (
       begin + told + answer + (hasEnded && isLast ? this.#end(view, view.offset) : this.#interrupt(view, view.offset))
     );
+  }
+
+  /** The calls whose results came in the leg, also of calls of earlier ones, and the replies before it. */
+  #resultsOf(view: RunView): readonly string[] {
+    const own = new Set(
+      view.legChanges(this.#leg).flatMap((change) => (change.type === 'result' ? [change.toolCallId] : [])),
+    );
+    return [...view.results.keys()].filter((id) => own.has(id) || isReply(view, id, this.#leg - 1));
   }
 
   /** The first part of the leg, and the one behind its last. */

@@ -27,11 +27,11 @@ function framesOf(text: string): Frame[] {
     });
 }
 
-function projection(id?: string, modes: readonly StreamMode[] = ['messages-tuple', 'values']): Projection {
+function projection(id?: string, modes: readonly StreamMode[] = ['messages-tuple', 'values'], leg = 0): Projection {
   const given = id === undefined ? undefined : parseEventId(id);
   if (id !== undefined && given === undefined) throw new Error(`not an event id: ${id}`);
   const before = [{ type: 'human', id: 'p', content: 'x' }];
-  const wire = langGraphWire({ threadId: 't', epoch: 'e', modes, before, base: given?.base });
+  const wire = langGraphWire({ threadId: 't', epoch: 'e', leg, modes, before, base: given?.base });
   return wire.project({ runId: 'r', after: given?.position.offset });
 }
 
@@ -136,6 +136,34 @@ describe('LangGraph wire', () => {
       }),
       { numRuns: 100, examples: [[RESULT_TAKEN_BACK, RESULT_TAKEN_BACK_FROM]] },
     );
+  });
+
+  it('has the results of a leg wherever the frames of its reader are cut, also before the text of the leg', () => {
+    const story = new RunStory();
+    story.say('text', 'b');
+    for (const id of ['c1', 'c2', 'c3']) story.call(id);
+    for (const id of story.ask({ inputs: 2, asksTools: true })) story.settle(id);
+    story.resume();
+    // The call of an earlier leg that this leg executes.
+    story.result(story.parts[3] ?? { kind: 'tool-call', text: '' }, 'a');
+    const came = story.events.length;
+    story.say('text', 'two');
+    story.end();
+    for (const from of [came, came + 2])
+      for (let cut = 1; cut < 7; cut += 1) {
+        const first = projection(undefined, undefined, 1);
+        first.fold(story.events.slice(0, from));
+        const frames = framesOf(first.open()).slice(0, cut);
+        const joined = new Joined();
+        for (const frame of frames) joined.take(frame);
+        const again = projection(frames.findLast(({ id }) => id !== undefined)?.id, undefined, 1);
+        again.fold(story.events);
+        for (const frame of framesOf(again.open())) joined.take(frame);
+        expect([from, cut, joined.content, [...joined.results.keys()].toSorted()]).toEqual([
+          ...[from, cut, 'two'],
+          ['c1', 'c2', 'c3'],
+        ]);
+      }
   });
 
   it('ends with an error only when text that the reader was sent is taken back', () => {
