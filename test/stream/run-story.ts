@@ -15,12 +15,12 @@ export type Step =
   | { readonly do: 'call' }
   /** `which`: one of the calls that have no result. */
   | { readonly do: 'arguments' | 'result'; readonly which: number; readonly text: string }
-  /** Keeps `keep` of 100 of all text, and says `again` of 100 of what it drops once more, in pieces of `size`. Results
-   *  come again only where `again` is even. */
   /** Asks for `inputs` inputs, settles each of them, and is resumed. Inputs at the beginning are the results of calls
    *  without a result, if `asksTools`; the others are approvals and questions. Every second one is closed without an
    *  answer, if `expires`. */
   | { readonly do: 'wait'; readonly inputs: number; readonly asksTools: boolean; readonly expires: boolean }
+  /** Keeps `keep` of 100 of all text, and says `again` of 100 of what it drops once more, in pieces of `size`. Results
+   *  come again only where `again` is even. */
   | { readonly do: 'restart'; readonly keep: number; readonly again: number; readonly size: number };
 
 const word = fc.stringMatching(/^[ab🌍 ]{1,5}$/u);
