@@ -96,6 +96,12 @@ function responsePath(end = ''): (names: Names) => string {
   return ({ session, run }) => `/openai/v1/responses/resp_${run}.${session}${end}`;
 }
 
+function conversationPath(endOf: (names: Names) => string = () => ''): (names: Names) => string {
+  return (names) => `/openai/v1/conversations/${names.session}${endOf(names)}`;
+}
+
+const conversationItem = conversationPath(({ run }) => `/items/msg_${run}_in`);
+
 const CASES: Readonly<Record<string, RouteCase>> = {
   'POST /langgraph/threads/:threadId/runs': langGraphRun,
   'POST /langgraph/threads/:threadId/runs/wait': langGraphRun,
@@ -152,6 +158,13 @@ const CASES: Readonly<Record<string, RouteCase>> = {
   'DELETE /openai/v1/responses/:id': { path: responsePath() },
   'GET /openai/v1/responses/:id/input_items': { path: responsePath('/input_items') },
   'POST /openai/v1/responses/:id/cancel': { path: responsePath('/cancel'), body: () => ({}) },
+  'GET /openai/v1/conversations/:id': { path: conversationPath() },
+  'POST /openai/v1/conversations/:id': { path: conversationPath(), body: () => ({ metadata: {} }) },
+  'DELETE /openai/v1/conversations/:id': { path: conversationPath() },
+  'GET /openai/v1/conversations/:id/items': { path: conversationPath(() => '/items') },
+  'POST /openai/v1/conversations/:id/items': { path: conversationPath(() => '/items'), body: () => ({ items: [] }) },
+  'GET /openai/v1/conversations/:id/items/:itemId': { path: conversationItem },
+  'DELETE /openai/v1/conversations/:id/items/:itemId': { path: conversationItem },
   'GET /openai/v1/models/*': { path: () => undefined },
   'PUT /ds/v1/stream/*': { path: () => '/ds/v1/stream/mine', status: 201, makes: true },
 };
