@@ -7,8 +7,8 @@ import Schema from 'typebox/schema';
 
 /** UTF-8 bytes of one schema. */
 export const SCHEMA_BYTES_MAX = 16 * 1024;
-/** ms of CPU time. No check uses more. */
-const CHECK_MS_MAX = 50;
+/** ms of CPU time. No check uses more. The first check of a process takes half of it for a large value. */
+const CHECK_MS_MAX = 150;
 /** Tries of one check. Each is ended after CHECK_MS_MAX of real time, in which a busy machine may give the process no
  *  CPU at all. */
 const CHECK_TRIES_MAX = 20;
