@@ -54,6 +54,7 @@ export class ItemFrames {
   readonly #items = new Map<number, SentItem>();
   #itemCount = 0;
   #offset = -1;
+  /** Of the start of the run, or of what continued it last. */
   #startedAt = -1;
   /** Frames of the record at `#offset` so far. */
   #number = 0;
@@ -86,6 +87,8 @@ export class ItemFrames {
   #tell(change: Change, view: RunView): string {
     switch (change.type) {
       case 'started':
+      // Frames of a wait may have been sent by then: the first text behind it begins behind them.
+      case 'resumed':
         this.#startedAt = this.#offset;
         return '';
       case 'opened':
