@@ -88,7 +88,11 @@ describe.each(BINDINGS)('a task that waits, over %s', (binding) => {
     // A client that polls for what has changed learns that the task asks.
     const askedAt = task.status?.timestamp;
     const startedAt = new Date(Date.parse(askedAt ?? '') - 1).toISOString();
-    const { tasks: changed } = await client.listTasks({ ...list, status: 0, statusTimestampAfter: startedAt });
+    const { tasks: changed } = await client.listTasks({
+      ...list,
+      status: TaskState.TASK_STATE_UNSPECIFIED,
+      statusTimestampAfter: startedAt,
+    });
     expect(changed.map(({ status }) => status?.timestamp)).toEqual([askedAt]);
     expect((await follow(client.resubscribeTask({ tenant: '', id: held.id }))).states).toEqual(['INPUT_REQUIRED']);
     const answer = answering(held, { inputId, approved: true });
