@@ -152,6 +152,19 @@ const aiSdk: WireOfMatrix = {
 const openaiOf = ({ h, url }: Served): OpenAI =>
   new OpenAI({ baseURL: `${url}/openai/v1`, apiKey: h.token('ann'), maxRetries: 0 });
 
+/** Each leg of a run is an answer of its own. `read`: of the leg with this end of its id. */
+async function textOfLegs(read: (leg: string) => Promise<string>): Promise<string> {
+  let text = await read('');
+  for (let leg = 1; ; leg += 1) {
+    try {
+      text += await read(`.${leg}`);
+    } catch (error) {
+      if (error instanceof OpenAI.NotFoundError) return text;
+      throw error;
+    }
+  }
+}
+
 const chatCompletions: WireOfMatrix = {
   name: 'Chat Completions',
   async start(gateway, session, prompt = PROMPT) {
@@ -163,8 +176,11 @@ const chatCompletions: WireOfMatrix = {
     return collect(stream, ({ choices }) => choices[0]?.delta.content ?? '', leave);
   },
   async read(gateway, session, runId) {
-    const completion = await openaiOf(gateway).chat.completions.retrieve(`chatcmpl-${runId}.${session}`);
-    return completion.choices[0]?.message.content ?? '';
+    const { completions } = openaiOf(gateway).chat;
+    return textOfLegs(async (leg) => {
+      const { choices } = await completions.retrieve(`chatcmpl-${runId}.${session}${leg}`);
+      return choices[0]?.message.content ?? '';
+    });
   },
 };
 
@@ -191,7 +207,9 @@ const responses: WireOfMatrix = {
     return collect(stream, textOfEvent, leave);
   },
   read: async (gateway, session, runId) =>
-    (await openaiOf(gateway).responses.retrieve(`resp_${runId}.${session}`)).output_text,
+    textOfLegs(
+      async (leg) => (await openaiOf(gateway).responses.retrieve(`resp_${runId}.${session}${leg}`)).output_text,
+    ),
   stop: (gateway, session, runId) => openaiOf(gateway).responses.cancel(`resp_${runId}.${session}`),
 };
 

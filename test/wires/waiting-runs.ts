@@ -15,7 +15,7 @@ const INPUTS: Readonly<Record<Kind, NewInput>> = {
 };
 
 /** Streams of these wires stay open while the run waits, and have all its legs. */
-export const STAYS_OPEN: readonly string[] = ['native', 'text', 'Chat Completions', 'Responses', 'Agents sessions'];
+export const STAYS_OPEN: readonly string[] = ['native', 'text', 'Agents sessions'];
 
 /** The AG-UI client compares the expiry of an interrupt with its own clock. */
 export function clockOfToday(): ManualClock {

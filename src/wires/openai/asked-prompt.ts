@@ -24,6 +24,15 @@ export interface AskedMessage {
   content: PromptContent;
   toolCalls?: AskedToolCall[];
   toolCallId?: string;
+  /** In place of the result of a call. Models are not given it. */
+  approval?: AskedApproval;
+}
+
+/** Of what a run asked for. */
+export interface AskedApproval {
+  readonly inputId: string;
+  readonly approved: boolean;
+  readonly reason?: string;
 }
 
 /** What a call gave: a result, or the text of an error. */
@@ -38,6 +47,8 @@ export interface AskedConversation {
   readonly history: AskedMessage[];
   /** The content of the prompt, or what calls of the answer before gave. */
   readonly prompt: { content: PromptContent } | { toolResults: AskedResult[] };
+  /** Beside results of calls. Only a run that waits takes them. */
+  readonly approvals?: readonly AskedApproval[];
 }
 
 interface AskedTool {
@@ -64,15 +75,21 @@ export interface AskedOptions {
  *  @throws RefusedParameter */
 export function splitConversation(messages: readonly AskedMessage[], name: string): AskedConversation {
   const results = trailingResults(messages);
-  if (results.length > 0)
-    return {
-      history: messages.slice(0, messages.length - results.length),
-      prompt: { toolResults: results.map(({ toolCallId = '', content }) => ({ toolCallId, result: textOf(content) })) },
-    };
+  if (results.length > 0) {
+    const approvals = results.flatMap(({ approval }) => approval ?? []);
+    const toolResults = results
+      .filter(({ approval }) => approval === undefined)
+      .map(({ toolCallId = '', content }) => ({ toolCallId, result: textOf(content) }));
+    return { history: toldOf(messages.slice(0, messages.length - results.length)), prompt: { toolResults }, approvals };
+  }
   const last = messages.at(-1);
   if (last?.role !== 'user')
     throw invalid(name, 'a list that ends with a message of the user or with results of calls');
-  return { history: messages.slice(0, -1), prompt: { content: last.content } };
+  return { history: toldOf(messages.slice(0, -1)), prompt: { content: last.content } };
+}
+
+function toldOf(messages: readonly AskedMessage[]): AskedMessage[] {
+  return messages.filter(({ approval }) => approval === undefined);
 }
 
 function trailingResults(messages: readonly AskedMessage[]): readonly AskedMessage[] {

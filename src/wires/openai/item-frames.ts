@@ -56,6 +56,10 @@ export class ItemFrames {
   #offset = -1;
   /** Of the start of the run, or of what continued it last. */
   #startedAt = -1;
+  /** Frames before those of the items in the record that starts the leg. */
+  #startFrames = 1;
+  /** Parts of earlier legs. */
+  #partsBefore = 0;
   /** Frames of the record at `#offset` so far. */
   #number = 0;
   /** Text of an item that replaces another one. It is sent with the next delta of the part. */
@@ -63,6 +67,12 @@ export class ItemFrames {
 
   constructor(words: ItemWords) {
     this.#words = words;
+  }
+
+  /** What follows is another leg, whose items are shown as an answer of their own. `offset`: of the record that begins
+   *  it. `frames`: those of that record which come before the items. */
+  beginLeg(firstPart: number, offset: number, frames: number): void {
+    [this.#partsBefore, this.#startedAt, this.#startFrames] = [firstPart, offset, frames];
   }
 
   /** The frames of the items. What else a change means to the API follows them, with `frame`. */
@@ -77,6 +87,13 @@ export class ItemFrames {
     const place = { offset: this.#offset, number: this.#number };
     this.#number += 1;
     return this.#words.encode(type, JSON.stringify(fields).slice(1, -1), place);
+  }
+
+  /** An item that is no part of the answer, behind those that are. It is whole. */
+  addWhole(type: (what: 'added' | 'done') => string, item: Readonly<Record<string, unknown>>): string {
+    const fields = { output_index: this.#itemCount, item };
+    this.#itemCount += 1;
+    return this.frame(type('added'), fields) + this.frame(type('done'), fields);
   }
 
   /** Undefined: the client was sent no item of the part. */
@@ -121,10 +138,10 @@ export class ItemFrames {
     // record before it, whose place does not depend on that.
     const isImplicit = this.#itemCount === 0 && this.#startedAt >= 0 && opened.kind === 'text' && this.#number === 0;
     const [offset, number] = [this.#offset, this.#number];
-    if (isImplicit) [this.#offset, this.#number] = [this.#startedAt, 1];
+    if (isImplicit) [this.#offset, this.#number] = [this.#startedAt, this.#startFrames];
     const kind = itemKind(opened);
     // Behind an item that was replaced, the number of the part alone may be that of an earlier item.
-    const id = itemId(kind, view.runId, this.#itemCount === part ? part : `${part}_${offset}`);
+    const id = itemId(kind, view.runId, this.#itemCount + this.#partsBefore === part ? part : `${part}_${offset}`);
     const item: SentItem = { id, of: opened, kind, index: this.#itemCount, length: 0, isDone: false };
     this.#itemCount += 1;
     this.#items.set(part, item);

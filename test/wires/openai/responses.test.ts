@@ -4,7 +4,6 @@ import { describe, expect, it } from 'vitest';
 import type { FakeRun } from '../../support/gateway-fake-run.ts';
 import type { HarnessOptions } from '../../support/gateway-harness.ts';
 import { turn } from '../../support/wait-for.ts';
-import { WaitNode } from '../../support/waiting-run.ts';
 import { failureOf, startOpenai, startWorker, takeRun } from './stock-client.ts';
 
 const HI = { model: 'default', input: 'hi', conversation: 's' };
@@ -384,25 +383,6 @@ describe('a response', () => {
     expect((await h.call('GET', `/v1/sessions/${id.split('.')[1] ?? ''}`, 'ann')).status).toBe(404);
     const kept = await begin();
     expect(await failureOf(responses.delete(kept.id))).toMatchObject({ status: 409, code: 'response-in-conversation' });
-  });
-
-  it('is in progress while its run waits for a human', async () => {
-    const { h, responses } = await startChat();
-    const { id } = await responses.create({ ...HI, background: true });
-    const node = new WaitNode(h.broker, h.clock);
-    const ref = { tenant: 'default', sessionId: 's' };
-    const run = await node.take(ref, id.slice('resp_'.length, id.indexOf('.')));
-    await run.say(0, 0, 'one ');
-    await run.ask({ inputs: [{ key: 'a', kind: 'question', message: 'Which?' }] });
-    const stream = responses.retrieve(id, { stream: true });
-    expect(await responses.retrieve(id)).toMatchObject({ status: 'in_progress', output_text: 'one ' });
-    const [asked] = (await h.commandLog.load(ref))?.state.runs[0]?.inputs ?? [];
-    await h.call('POST', `/v1/sessions/s/inputs/${asked?.inputId ?? ''}`, 'ann', { value: 'x' });
-    const resumed = await node.take(ref, run.run.runId);
-    await resumed.say(1, 0, 'two');
-    await resumed.complete();
-    expect(textOf(await all(await stream))).toBe('one two');
-    expect(await responses.retrieve(id)).toMatchObject({ status: 'completed', output_text: 'one two' });
   });
 
   it('is 404 for other users and for ids that are none, on every route', async () => {

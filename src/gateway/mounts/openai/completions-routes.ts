@@ -6,14 +6,16 @@ import { ProjectedEncoder } from '../../../stream/projected-encoder.ts';
 import type { RunView } from '../../../stream/run/run-view.ts';
 import { readCompletionRequest, type CompletionRequest } from '../../../wires/openai/completions/completion-request.ts';
 import { completionWire } from '../../../wires/openai/completions/completion-stream.ts';
-import { completionOf } from '../../../wires/openai/completions/completion.ts';
-import { parseCompletionId } from '../../../wires/openai/ids.ts';
+import { approvalError, completionOf, needsApproval } from '../../../wires/openai/completions/completion.ts';
+import { parseCompletionId, type RunInSession } from '../../../wires/openai/ids.ts';
+import { legState } from '../../../wires/openai/run-leg.ts';
 import { identityOf, type HttpApp } from '../../http/http-app.ts';
 import type { PageReads } from '../../http/page-reads.ts';
 import { openStream, type StreamRoutesDeps } from '../../routes/open-stream.ts';
 import { Prompts, type PromptsDeps, type ReadyPrompt } from './prompts.ts';
 import { mustFind, mustRead, sendError, SHOULD_RETRY } from './refusals.ts';
 import { RunAnswers, runHeaders, type RunAnswersDeps } from './run-answers.ts';
+import { WaitingAnswers } from './waiting-answers.ts';
 
 export type CompletionsRoutesDeps = StreamRoutesDeps & RunAnswersDeps & PromptsDeps & { readonly reads: PageReads };
 
@@ -25,28 +27,31 @@ const URL = '/chat/completions';
 export function completionsRoutes(app: HttpApp, deps: CompletionsRoutesDeps): void {
   const answers = new RunAnswers(deps, completionWire.name);
   const prompts = new Prompts(deps);
+  const waiting = new WaitingAnswers(deps, completionWire.name);
 
   app.post(URL, async (request, reply) => {
     const asked = mustRead(() => readCompletionRequest(request.body));
     const { model, conversation, options } = asked;
     const sessionId = sessionIdOf(request);
-    const prompt = prompts.prepare(request, identityOf(request), {
-      model,
-      // The log has the messages before the prompt.
-      conversation: sessionId === undefined ? conversation : { ...conversation, history: [] },
-      options,
-      sessionId,
-      ownChat: OWN_CHAT,
-    });
+    const prompt = waiting.orPrompt(request, { sessionId, conversation }, () =>
+      prompts.prepare(request, identityOf(request), {
+        model,
+        // The log has the messages before the prompt.
+        conversation: sessionId === undefined ? conversation : { ...conversation, history: [] },
+        options,
+        sessionId,
+        ownChat: OWN_CHAT,
+      }),
+    );
     if (asked.isStreamed) return stream(deps, request, reply, prompt, asked);
     const run = await answers.send(request, reply, prompt);
-    return sendCompletion(reply, await answers.readAtEnd(request, run), run.sessionId);
+    return sendCompletion(reply, await answers.readAtEnd(request, run), run);
   });
 
   const params = Type.Object({ id: Type.String() });
   app.get(`${URL}/:id`, { schema: { params }, preHandler: deps.reads.admit }, async (request, reply) => {
     const run = mustFind(parseCompletionId(request.params.id));
-    return sendCompletion(reply, await answers.readNow(request, run), run.sessionId);
+    return sendCompletion(reply, await answers.readLeg(request, run), run);
   });
 }
 
@@ -69,13 +74,14 @@ async function stream(
     sessionId: '',
     ticket: undefined,
     prepare: async (identity) => {
-      const { runId, sessionId } = await prompt.send(reply);
+      const run = await prompt.send(reply);
+      const { runId, sessionId, leg } = run;
       return {
         start: await deps.streams.startAtRun(identity, sessionId, runId, { hasRoom: true }),
         encoder: new ProjectedEncoder(
-          completionWire.project({ runId, after: undefined }, { sessionId, includesUsage }),
+          completionWire.project({ runId, after: undefined }, { sessionId, leg, includesUsage }),
         ),
-        headers: runHeaders({ runId, sessionId }),
+        headers: runHeaders(run),
         onReset: 'close',
         until: 'forever',
       };
@@ -84,11 +90,14 @@ async function stream(
   return reply;
 }
 
-function sendCompletion(reply: FastifyReply, view: RunView, sessionId: string): FastifyReply {
-  switch (view.state) {
+function sendCompletion(reply: FastifyReply, view: RunView, { sessionId, leg = 0 }: RunInSession): FastifyReply {
+  if (needsApproval(view, leg) && view.waitsBehind(leg))
+    return sendError(reply, { status: 409, ...approvalError(view, sessionId, leg), retryable: false });
+  switch (legState(view, leg)) {
+    case 'asked':
     case 'completed':
       reply.removeHeader(SHOULD_RETRY);
-      return reply.send(completionOf(view, sessionId));
+      return reply.send(completionOf(view, sessionId, leg));
     case 'failed': {
       const { code = '', message = '' } = view.error ?? {};
       return sendError(reply, { status: 502, code, message, retryable: false });

@@ -6,6 +6,7 @@ import { isSessionError } from '../../../session/errors.ts';
 import { ProjectedEncoder } from '../../../stream/projected-encoder.ts';
 import type { RunView } from '../../../stream/run/run-view.ts';
 import { parseResponseId, type RunInSession } from '../../../wires/openai/ids.ts';
+import { legState } from '../../../wires/openai/run-leg.ts';
 import { outputItems } from '../../../wires/openai/responses/response-items.ts';
 import { readResponseRequest, type ResponseRequest } from '../../../wires/openai/responses/response-request.ts';
 import { heldRecords, LAST_FRAMES_RECORDS, responseWire } from '../../../wires/openai/responses/response-stream.ts';
@@ -17,6 +18,7 @@ import { openStream, type PreparedStream, type StreamRoutesDeps } from '../../ro
 import { Prompts, type PromptsDeps, type ReadyPrompt } from './prompts.ts';
 import { mustFind, mustRead, refusal, sendError, SHOULD_RETRY } from './refusals.ts';
 import { RunAnswers, runHeaders, type RunAnswersDeps } from './run-answers.ts';
+import { WaitingAnswers } from './waiting-answers.ts';
 import { StoredResponses, type StoredResponsesDeps } from './stored-responses.ts';
 
 export type ResponsesRoutesDeps = StreamRoutesDeps & RunAnswersDeps & PromptsDeps & StoredResponsesDeps;
@@ -37,10 +39,11 @@ const streamQuery = Type.Object({
 export function responsesRoutes(app: HttpApp, deps: ResponsesRoutesDeps): void {
   const answers = new RunAnswers(deps, responseWire.name);
   const prompts = new Prompts(deps);
+  const waiting = new WaitingAnswers(deps, responseWire.name);
 
   app.post(URL, async (request, reply) => {
     const asked = mustRead(() => readResponseRequest(request.body));
-    const prompt = preparePrompt(deps, prompts, request, asked);
+    const prompt = waiting.orPrompt(request, asked, () => preparePrompt(deps, prompts, request, asked));
     if (asked.isStreamed) return streamNew(deps, request, reply, prompt);
     const run = await answers.send(request, reply, prompt);
     const view = await (asked.isBackground ? answers.readNow(request, run) : answers.readAtEnd(request, run));
@@ -54,11 +57,15 @@ export function responsesRoutes(app: HttpApp, deps: ResponsesRoutesDeps): void {
     if (stream === 'true') return streamAgain(deps, request, reply, { run, startingAfter });
     if (startingAfter !== undefined) throw refusal('starting_after', "'starting_after' is for a stream");
     await deps.reads.admit(request, reply);
-    return reply.sent ? reply : objectOf(await answers.readNow(request, run), run);
+    return reply.sent ? reply : objectOf(await answers.readLeg(request, run), run);
   });
 
   app.post(`${URL}/:id/cancel`, { schema: { params } }, async (request) => {
     const run = mustFind(parseResponseId(request.params.id));
+    const { leg = 0 } = run;
+    const now = await answers.readLeg(request, run);
+    // The run has gone on: what the leg asked for is answered, and Stop is for the leg that follows.
+    if (legState(now, leg) === 'asked' && !now.waitsBehind(leg)) return objectOf(now, run);
     await stop(deps, identityOf(request), run);
     return objectOf(await answers.readAtEnd(request, run), run);
   });
@@ -95,8 +102,8 @@ function preparePrompt(
   return prompts.prepare(request, identityOf(request), { ...asked, model, ownChat });
 }
 
-function objectOf(view: RunView, { sessionId }: RunInSession): ResponseObject {
-  return responseOf(view, sessionId, outputItems(view));
+function objectOf(view: RunView, { sessionId, leg = 0 }: RunInSession): ResponseObject {
+  return responseOf(view, sessionId, leg, outputItems(view, leg));
 }
 
 /** A run that has ended stays as it is. @throws SessionError not-found, run-not-found */
@@ -160,8 +167,8 @@ async function streamAgain(
 }
 
 function prepared(run: RunInSession, start: RunStart, startingAfter?: number): PreparedStream {
-  const { runId, sessionId } = run;
-  const projection = responseWire.project({ runId, after: undefined }, { sessionId, startingAfter });
+  const { runId, sessionId, leg } = run;
+  const projection = responseWire.project({ runId, after: undefined }, { sessionId, leg, startingAfter });
   return {
     start,
     encoder: new ProjectedEncoder(projection),

@@ -2,7 +2,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { RunView } from '../../../stream/run/run-view.ts';
 import type { WireName } from '../../../stream/projection.ts';
+import { SessionError } from '../../../session/errors.ts';
 import type { RunInSession } from '../../../wires/openai/ids.ts';
+import { hasLeg } from '../../../wires/openai/run-leg.ts';
 import type { EventStreams } from '../../event-streams.ts';
 import { GatewayError } from '../../gateway-error.ts';
 import { identityOf } from '../../http/http-app.ts';
@@ -46,13 +48,21 @@ export class RunAnswers {
     return readRun(this.#deps.streams, request, { start, wire: this.#wire });
   }
 
-  /** @throws as `readNow`; GatewayError request-timeout: the run has not ended */
-  async readAtEnd(request: FastifyRequest, run: RunInSession): Promise<RunView> {
-    const hasEnded = async (): Promise<boolean> => (await this.readNow(request, run, true)).hasEnded;
-    const wait = { ...run, wire: this.#wire, timeoutMs: waitMsOf(request), hasEnded };
+  /** One leg of a run. @throws as `readNow`; SessionError run-not-found: nothing has begun the leg */
+  async readLeg(request: FastifyRequest, run: RunInSession): Promise<RunView> {
+    const view = await this.readNow(request, run);
+    if (!hasLeg(view, run.leg ?? 0)) throw new SessionError('run-not-found');
+    return view;
+  }
+
+  /** The leg has ended. @throws as `readNow`; GatewayError request-timeout: it has not ended */
+  async readAtEnd(request: FastifyRequest, { leg = 0, ...run }: RunInSession): Promise<RunView> {
+    const hasEnded = async (): Promise<boolean> => (await this.readNow(request, run, true)).isLegOver(leg);
+    const wait = { ...run, wire: this.#wire, timeoutMs: waitMsOf(request), hasEnded, endsAtWait: true };
     await this.#deps.runWaits.wait(request, identityOf(request), wait);
     const view = await this.readNow(request, run, true);
-    if (!view.hasEnded) throw new GatewayError('request-timeout', { message: 'the run continues: read it by its id' });
+    if (!view.isLegOver(leg))
+      throw new GatewayError('request-timeout', { message: 'the run continues: read it by its id' });
     return view;
   }
 }

@@ -3,8 +3,7 @@
 import { isSettled, type ViewedInput } from '../../../stream/run/run-inputs.ts';
 import type { RunView } from '../../../stream/run/run-view.ts';
 import type { Fields } from '../refused-parameter.ts';
-
-export const QUESTION_TOOL = 'ask_user';
+import { QUESTION_TOOL, questionCall } from '../run-leg.ts';
 
 export function requiredActions(view: RunView): readonly Fields[] {
   return view.inputs.filter((input) => !isSettled(input)).map((input) => actionOf(view, input));
@@ -18,9 +17,8 @@ function actionOf(view: RunView, { request }: ViewedInput): Fields {
     case 'tool':
       return { type: 'function_call', call_id: toolCallId, name: toolName, arguments: given, turn_id };
     case 'question': {
-      const { schema, choices } = request;
-      const asked = JSON.stringify({ message, choices, schema });
-      return { type: 'function_call', call_id: inputId, name: QUESTION_TOOL, arguments: asked, turn_id };
+      const { id: call_id, arguments: asked } = questionCall(request);
+      return { type: 'function_call', call_id, name: QUESTION_TOOL, arguments: asked, turn_id };
     }
     case 'approval': {
       const call = { arguments: given, message, name: toolName, server_label: view.agent ?? '' };

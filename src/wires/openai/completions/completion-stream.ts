@@ -4,12 +4,22 @@ import type { ProjectedWire } from '../../../stream/projection.ts';
 import { projectRun, type RunFrames } from '../../../stream/run-projection.ts';
 import type { Change } from '../../../stream/run/run-change.ts';
 import type { RunView } from '../../../stream/run/run-view.ts';
-import { completionHead, completionUsage, isClientCall } from './completion.ts';
+import {
+  approvalError,
+  completionHead,
+  completionUsage,
+  isClientCall,
+  needsApproval,
+  questionToolCall,
+} from './completion.ts';
+import type { ViewedInput } from '../../../stream/run/run-inputs.ts';
 import { completionFinish } from '../finish-reason.ts';
 import { OPENAI_STREAM } from '../sse-head.ts';
 
 export interface CompletionStreamRequest {
   readonly sessionId: string;
+  /** Of the run: the stream ends where it ends. Default: the first one. */
+  readonly leg?: number | undefined;
   /** The last chunk before the end has the usage. */
   readonly includesUsage: boolean;
 }
@@ -17,7 +27,7 @@ export interface CompletionStreamRequest {
 export const completionWire: ProjectedWire<CompletionStreamRequest> = {
   name: 'openai-chat',
   ...OPENAI_STREAM,
-  project: (seed, request) => projectRun(seed, new CompletionFrames(request), 'fold'),
+  project: (seed, request) => projectRun(seed, new CompletionFrames(request), 'fold', request.leg ?? 0),
 };
 
 const DONE = 'data: [DONE]\n\n';
@@ -28,6 +38,7 @@ class CompletionFrames implements RunFrames {
   #head = '';
   /** The place of each client call among the calls, by part. */
   readonly #calls = new Map<number, number>();
+  #callCount = 0;
   isOver = false;
 
   constructor(request: CompletionStreamRequest) {
@@ -38,6 +49,7 @@ class CompletionFrames implements RunFrames {
     if (this.isOver) return '';
     switch (change.type) {
       case 'started':
+      case 'resumed':
         return this.#chunk(view, '{"role":"assistant","content":""}');
       case 'opened':
         return this.#open(view, change.part);
@@ -49,6 +61,10 @@ class CompletionFrames implements RunFrames {
           type: 'server_error',
           code: 'restarted',
         });
+      case 'asked':
+        return this.#ask(view, change.input);
+      case 'waiting':
+        return this.#wait(view, change.leg);
       case 'ended':
         return this.#end(view);
       default:
@@ -59,7 +75,8 @@ class CompletionFrames implements RunFrames {
   #open(view: RunView, part: number): string {
     const opened = view.parts[part];
     if (opened === undefined || !isClientCall(opened)) return '';
-    const index = this.#calls.size;
+    const index = this.#callCount;
+    this.#callCount += 1;
     this.#calls.set(part, index);
     const { toolCallId = '', toolName = '' } = opened;
     const call = { index, id: toolCallId, type: 'function', function: { name: toolName, arguments: '' } };
@@ -81,6 +98,21 @@ class CompletionFrames implements RunFrames {
     }
   }
 
+  /** The call of a tool is a part of the answer. */
+  #ask(view: RunView, input: ViewedInput): string {
+    if (input.request.kind !== 'question') return '';
+    const call = { index: this.#callCount, ...questionToolCall(input) };
+    this.#callCount += 1;
+    return this.#chunk(view, `{"tool_calls":[${JSON.stringify(call)}]}`);
+  }
+
+  #wait(view: RunView, leg: number): string {
+    if (needsApproval(view, leg))
+      return this.#fail({ ...approvalError(view, this.#request.sessionId, leg), type: 'invalid_request_error' });
+    this.isOver = true;
+    return this.#chunk(view, '{}', `"${completionFinish(undefined, this.#callCount)}"`) + DONE;
+  }
+
   #end(view: RunView): string {
     this.isOver = true;
     if (view.state === 'failed') {
@@ -89,7 +121,7 @@ class CompletionFrames implements RunFrames {
     }
     if (view.state === 'cancelled')
       return this.#fail({ message: 'the run was cancelled', type: 'cancelled', code: 'run-cancelled' });
-    const reason = completionFinish(view.finishReason, this.#calls.size);
+    const reason = completionFinish(view.finishReason, this.#callCount);
     const usage = completionUsage(view);
     const counted =
       this.#request.includesUsage && usage !== undefined
@@ -111,7 +143,7 @@ class CompletionFrames implements RunFrames {
 
   #headOf(view: RunView): string {
     if (this.#head === '') {
-      const { id, created, model } = completionHead(view, this.#request.sessionId);
+      const { id, created, model } = completionHead(view, this.#request.sessionId, this.#request.leg ?? 0);
       this.#head = `${JSON.stringify({ id, object: 'chat.completion.chunk', created, model }).slice(0, -1)},`;
     }
     return this.#head;

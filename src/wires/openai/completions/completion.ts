@@ -1,10 +1,12 @@
 // A Chat Completion: the answer of one run as one object.
 import type { ViewedPart } from '../../../stream/run/run-change.ts';
 import type { RunView } from '../../../stream/run/run-view.ts';
+import { isSettled, type ViewedInput } from '../../../stream/run/run-inputs.ts';
 import { secondsOf } from '../event-time.ts';
 import { completionFinish, type CompletionFinish } from '../finish-reason.ts';
 import { completionId } from '../ids.ts';
 import { modelName } from '../models.ts';
+import { inputsOf, legState, partsOf, QUESTION_TOOL, questionCall } from '../run-leg.ts';
 
 export interface CompletionHead {
   readonly id: string;
@@ -42,21 +44,24 @@ export interface Completion extends CompletionHead {
   readonly usage?: CompletionUsage;
 }
 
-export function completionHead(view: RunView, sessionId: string): CompletionHead {
+export function completionHead(view: RunView, sessionId: string, leg: number): CompletionHead {
   return {
-    id: completionId({ runId: view.runId, sessionId }),
+    id: completionId({ runId: view.runId, sessionId, leg }),
     created: secondsOf(view.createdAt),
     model: modelName(view.agent ?? '', view.model ?? ''),
   };
 }
 
-/** The completion of a run that has completed. */
-export function completionOf(view: RunView, sessionId: string): Completion {
-  const { id, created, model } = completionHead(view, sessionId);
-  const content = textOf(view, 'text');
-  const reasoning = textOf(view, 'reasoning');
-  const calls = view.parts.filter(isClientCall).map(toolCallOf);
-  const usage = completionUsage(view);
+/** The completion of a leg that has ended with what it asks for, or with its run, which has completed. */
+export function completionOf(view: RunView, sessionId: string, leg: number): Completion {
+  const { id, created, model } = completionHead(view, sessionId, leg);
+  const parts = view.parts.slice(...partsOf(view, leg));
+  const content = textOf(parts, 'text');
+  const reasoning = textOf(parts, 'reasoning');
+  const questions = inputsOf(view, leg).filter(({ request }) => request.kind === 'question');
+  const calls = [...parts.filter(isClientCall).map(toolCallOf), ...questions.map(questionToolCall)];
+  const isWhole = legState(view, leg) === 'completed';
+  const usage = isWhole ? completionUsage(view) : undefined;
   return {
     id,
     object: 'chat.completion',
@@ -73,7 +78,7 @@ export function completionOf(view: RunView, sessionId: string): Completion {
           ...(calls.length === 0 ? {} : { tool_calls: calls }),
         },
         logprobs: null,
-        finish_reason: completionFinish(view.finishReason, calls.length),
+        finish_reason: completionFinish(isWhole ? view.finishReason : undefined, calls.length),
       },
     ],
     ...(usage === undefined ? {} : { usage }),
@@ -101,6 +106,22 @@ function toolCallOf({ toolCallId = '', toolName = '', text }: ViewedPart): Compl
   return { id: toolCallId, type: 'function', function: { name: toolName, arguments: text.toString() } };
 }
 
-function textOf({ parts }: RunView, kind: ViewedPart['kind']): string {
+export function questionToolCall(input: ViewedInput): CompletionToolCall {
+  const { id, arguments: given } = questionCall(input.request);
+  return { id, type: 'function', function: { name: QUESTION_TOOL, arguments: given } };
+}
+
+/** The protocol has no word for an approval. The answer to it comes over another protocol. */
+export function needsApproval(view: RunView, leg: number): boolean {
+  return inputsOf(view, leg).some((input) => input.request.kind === 'approval' && !isSettled(input));
+}
+
+export function approvalError(view: RunView, sessionId: string, leg: number): { code: string; message: string } {
+  const id = completionId({ runId: view.runId, sessionId, leg: leg + 1 });
+  const message = `the run waits for an approval, which another protocol gives: read then the completion ${id}`;
+  return { code: 'input-required', message };
+}
+
+function textOf(parts: readonly ViewedPart[], kind: ViewedPart['kind']): string {
   return parts.map((part) => (part.kind === kind ? part.text.toString() : '')).join('');
 }

@@ -6,6 +6,7 @@ import {
   given,
   invalid,
   isFields,
+  optionalFlag,
   optionalText,
   requiredText,
   unsupported,
@@ -23,7 +24,7 @@ export function readInput(input: unknown): AskedMessage[] {
 }
 
 /** What an answer has beside text and calls for the client: models are not given it again. */
-const LEFT_OUT: ReadonlySet<unknown> = new Set(['reasoning', 'mcp_call']);
+const LEFT_OUT: ReadonlySet<unknown> = new Set(['reasoning', 'mcp_call', 'mcp_approval_request']);
 
 function addItem(messages: AskedMessage[], item: unknown, param: string): void {
   if (!isFields(item)) throw invalid(param, 'an object');
@@ -31,6 +32,7 @@ function addItem(messages: AskedMessage[], item: unknown, param: string): void {
   if (type === 'message') messages.push(readMessage(item, param));
   else if (type === 'function_call') addCall(messages, item, param);
   else if (type === 'function_call_output') messages.push(readResult(item, param));
+  else if (type === 'mcp_approval_response') messages.push(readApproval(item, param));
   else if (!LEFT_OUT.has(type)) throw unsupported(`${param}.type`);
 }
 
@@ -52,6 +54,14 @@ function addCall(messages: AskedMessage[], item: Fields, param: string): void {
   const last = messages.at(-1);
   if (last?.role === 'assistant') (last.toolCalls ??= []).push(call);
   else messages.push({ role: 'assistant', content: '', toolCalls: [call] });
+}
+
+function readApproval(item: Fields, param: string): AskedMessage {
+  const inputId = requiredText(item, 'approval_request_id', `${param}.approval_request_id`);
+  const approved = optionalFlag(item, 'approve', `${param}.approve`);
+  if (approved === undefined) throw invalid(`${param}.approve`, 'true or false');
+  const reason = optionalText(item, 'reason', `${param}.reason`);
+  return { role: 'tool', content: '', approval: { inputId, approved, ...(reason === undefined ? {} : { reason }) } };
 }
 
 function readResult(item: Fields, param: string): AskedMessage {

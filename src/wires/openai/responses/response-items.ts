@@ -1,5 +1,7 @@
 // The items of a Response.
 import type { RunView } from '../../../stream/run/run-view.ts';
+import type { Fields } from '../refused-parameter.ts';
+import { inputFields, inputsOf, isOwnItem, partsOf } from '../run-leg.ts';
 import { itemId, itemKind, statusOf, type AnsweredPart, type ItemKind, type ItemStatus } from '../answer-items.ts';
 
 export interface TextContent {
@@ -67,11 +69,16 @@ function mcpOutcome(outcome: AnsweredPart['outcome'], status: ItemStatus): Reado
   };
 }
 
-/** All items of the run. `idOf`: the id of a part's item where it is not the usual one. */
-export function outputItems(view: RunView, idOf?: (part: number) => string | undefined): OutputItem[] {
-  return view.parts.map((part, index) => {
+/** All items of a leg: its parts, and what it asks for.
+ *  `idOf`: the id of a part's item where it is not the usual one. */
+export function outputItems(view: RunView, leg: number, idOf?: (part: number) => string | undefined): Fields[] {
+  const [first, end] = partsOf(view, leg);
+  const items = view.parts.slice(first, end).map((part, i) => {
+    const index = first + i;
     const id = idOf?.(index) ?? itemId(itemKind(part), view.runId, index);
     const answered = { ...part, text: part.text.toString(), outcome: view.results.get(part.toolCallId ?? '') };
     return outputItem(answered, { id, status: statusOf(view, index), agent: view.agent ?? '' });
   });
+  const asked = inputsOf(view, leg).filter(isOwnItem);
+  return [...items, ...asked.map((input) => inputFields(view, input))];
 }

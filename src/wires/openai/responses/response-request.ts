@@ -29,6 +29,8 @@ export interface ResponseRequest {
   readonly sessionId: string | undefined;
   /** The run that the prompt follows; undefined: the shown branch. */
   readonly after: string | undefined;
+  /** The leg of that run which answers of a human answer. */
+  readonly afterLeg: number | undefined;
 }
 
 /** Each parameter that is not supported, with the values that change nothing. */
@@ -69,6 +71,7 @@ export function readResponseRequest(body: unknown): ResponseRequest {
     isStored,
     sessionId: previous?.sessionId ?? named,
     after: previous?.runId,
+    afterLeg: previous?.leg,
   };
 }
 

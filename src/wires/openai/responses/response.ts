@@ -4,7 +4,8 @@ import { secondsOf } from '../event-time.ts';
 import { incompleteReason } from '../finish-reason.ts';
 import { responseId } from '../ids.ts';
 import { modelName } from '../models.ts';
-import type { OutputItem } from './response-items.ts';
+import type { Fields } from '../refused-parameter.ts';
+import { inputsOf, legState } from '../run-leg.ts';
 
 export type ResponseStatus = 'queued' | 'in_progress' | 'completed' | 'failed' | 'cancelled' | 'incomplete';
 
@@ -12,22 +13,24 @@ export interface ResponseObject {
   readonly id: string;
   readonly object: 'response';
   readonly status: ResponseStatus;
-  readonly output: readonly OutputItem[];
+  readonly output: readonly Fields[];
   readonly [field: string]: unknown;
 }
 
 /** Every response runs in the background: no request that ends stops it. */
-export function responseOf(view: RunView, sessionId: string, output: readonly OutputItem[]): ResponseObject {
-  const reason = view.state === 'completed' ? incompleteReason(view.finishReason) : undefined;
+export function responseOf(view: RunView, sessionId: string, leg: number, output: readonly Fields[]): ResponseObject {
+  const state = legState(view, leg);
+  const reason = state === 'completed' ? incompleteReason(view.finishReason) : undefined;
+  const completedAt = state === 'asked' ? inputsOf(view, leg).at(-1)?.request.createdAt : view.endedAt;
   return {
-    id: responseId({ runId: view.runId, sessionId }),
+    id: responseId({ runId: view.runId, sessionId, leg }),
     object: 'response',
     created_at: secondsOf(view.createdAt),
-    status: responseStatus(view),
+    status: responseStatus(view, leg),
     background: true,
-    ...(view.state === 'completed' ? { completed_at: secondsOf(view.endedAt) } : {}),
+    ...(state === 'completed' || state === 'asked' ? { completed_at: secondsOf(completedAt) } : {}),
     conversation: { id: sessionId },
-    error: errorOf(view),
+    error: state === 'failed' ? errorOf(view) : null,
     incomplete_details: reason === undefined ? null : { reason },
     instructions: null,
     max_output_tokens: null,
@@ -44,15 +47,17 @@ export function responseOf(view: RunView, sessionId: string, output: readonly Ou
     tools: [],
     top_p: null,
     truncation: 'disabled',
-    usage: usageOf(view),
+    usage: state === 'asked' ? null : usageOf(view),
     user: null,
   };
 }
 
-export function responseStatus({ state, finishReason }: RunView): ResponseStatus {
+/** A leg that asks for something is complete. */
+export function responseStatus(view: RunView, leg: number): ResponseStatus {
+  const state = legState(view, leg);
   if (state === 'running') return 'in_progress';
-  if (state === 'waiting') return 'in_progress';
-  return state === 'completed' && incompleteReason(finishReason) !== undefined ? 'incomplete' : state;
+  if (state === 'asked') return 'completed';
+  return state === 'completed' && incompleteReason(view.finishReason) !== undefined ? 'incomplete' : state;
 }
 
 function errorOf({ state, error }: RunView): { readonly code: string; readonly message: string } | null {
