@@ -55,7 +55,8 @@ export function completionHead(view: RunView, sessionId: string, leg: number): C
 /** The completion of a leg that has ended with what it asks for, or with its run, which has completed. */
 export function completionOf(view: RunView, sessionId: string, leg: number): Completion {
   const { id, created, model } = completionHead(view, sessionId, leg);
-  const parts = view.parts.slice(...partsOf(view, leg));
+  const [first, end] = partsOf(view, leg);
+  const parts = view.parts.slice(first, end);
   const content = textOf(parts, 'text');
   const reasoning = textOf(parts, 'reasoning');
   const questions = inputsOf(view, leg).filter(({ request }) => request.kind === 'question');
