@@ -233,6 +233,25 @@ describe('a response of a run that waits', () => {
     }
   });
 
+  it('has a number of its own for each frame where many calls end in one record', async () => {
+    const { openai, ask } = await start();
+    const all = async (stream: AsyncIterable<ResponseStreamEvent>): Promise<ResponseStreamEvent[]> => {
+      const events = [];
+      for await (const event of stream) events.push(event);
+      return events;
+    };
+    const first = all(await openai.responses.create({ ...asking('s'), stream: true }));
+    const calls = Array.from({ length: 12 }, (_, i) => ({ ...TOOL, key: `t${i}`, toolCallId: `c${i}` }));
+    const runId = await ask('s', QUESTION, FORM, ...calls);
+    const events = await first;
+    const numbers = events.map(({ sequence_number: number }) => number);
+    expect(numbers).toEqual([...new Set(numbers)].sort((a, b) => a - b));
+    for (const [place, { sequence_number: starting_after }] of events.entries()) {
+      const rest = await all(await openai.responses.retrieve(`resp_${runId}.s`, { stream: true, starting_after }));
+      expect([place, rest]).toEqual([place, events.slice(place + 1)]);
+    }
+  });
+
   it('is answered by its conversation, once', async () => {
     const { openai, ask, resume } = await start();
     const asked = openai.responses.create(asking('s'));
