@@ -21,8 +21,9 @@ export const SLOW_TESTS = [
   'test/wires/durable-streams/conformance.test.ts',
   // Blocks a core on purpose.
   'test/sdk/block-watch.test.ts',
-  // Replaces a module of the gateway, which does nothing once another file has imported it.
+  // They replace a module of the gateway, which does nothing once another file has imported it.
   'test/wires/matrix-routes.test.ts',
+  'test/gateway/large-bodies.test.ts',
 ];
 
 /** `npm run test:fast`: what needs neither Redis, nor a browser, nor nginx, nor minutes. The gate runs the others, and

@@ -17,6 +17,7 @@ const BODIES: Readonly<Record<string, unknown>> = {
   'PATCH /v1/sessions/{sessionId}': { title: 'x' },
   'PUT /v1/sessions/{sessionId}/cursors/{cursorId}': { position: 'earliest' },
   'POST /v1/sessions/{sessionId}/cancel': {},
+  'POST /v1/sessions/{sessionId}/inputs/{inputId}': { approved: true },
   'PATCH /v1/sessions/{sessionId}/messages/{messageId}': { content: 'x' },
   'POST /v1/sessions/{sessionId}/messages/{messageId}/regenerate': {},
   'PUT /v1/sessions/{sessionId}/branch': { runId: 'r' },
@@ -38,6 +39,7 @@ async function call(h: Harness, { method, path }: Route, sessionId: string, as?:
     .replace('{sessionId}', sessionId)
     .replace('{cursorId}', 'c')
     .replace('{messageId}', 'm')
+    .replace('{inputId}', 'i')
     .replace('{attachmentId}', 'a');
   return h.call(method, url, as, BODIES[`${method} ${path}`]);
 }
@@ -64,6 +66,7 @@ describe('every route', () => {
       'GET /v1/sessions/{sessionId}/branches',
       'GET /v1/sessions/{sessionId}/cursors/{cursorId}',
       'GET /v1/sessions/{sessionId}/events',
+      'GET /v1/sessions/{sessionId}/inputs',
       'GET /v1/sessions/{sessionId}/messages',
       'GET /v1/sessions/{sessionId}/runs',
       'GET /v1/sessions/{sessionId}/text',
@@ -75,6 +78,7 @@ describe('every route', () => {
       'POST /v1/sessions',
       'POST /v1/sessions/{sessionId}/attachments',
       'POST /v1/sessions/{sessionId}/cancel',
+      'POST /v1/sessions/{sessionId}/inputs/{inputId}',
       'POST /v1/sessions/{sessionId}/messages',
       'POST /v1/sessions/{sessionId}/messages/{messageId}/regenerate',
       'POST /v1/tickets',

@@ -606,6 +606,8 @@ describe('/openapi.json', () => {
       '/v1/sessions/{sessionId}/cancel',
       '/v1/sessions/{sessionId}/cursors/{cursorId}',
       '/v1/sessions/{sessionId}/events',
+      '/v1/sessions/{sessionId}/inputs',
+      '/v1/sessions/{sessionId}/inputs/{inputId}',
       '/v1/sessions/{sessionId}/messages',
       '/v1/sessions/{sessionId}/messages/{messageId}',
       '/v1/sessions/{sessionId}/messages/{messageId}/regenerate',

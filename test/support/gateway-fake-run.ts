@@ -46,10 +46,10 @@ export class FakeRun {
       if (loaded === undefined || run === undefined) throw new Error('no such run');
       const { answerId: messageId, attempt, model, leg = 0 } = run;
       const isResumed = run.startedAt !== null && run.state === 'queued';
-      const head = { runId, messageId, attempt: attempt + 1, createdAt: NOW };
+      const head = { runId, messageId, attempt: attempt + 1 };
       const event: ChatEvent = isResumed
-        ? { type: 'run.resumed', ...head, leg: leg + 1 }
-        : { type: 'run.started', ...head, model };
+        ? { type: 'run.resumed', ...head, leg: leg + 1, createdAt: NOW }
+        : { type: 'run.started', ...head, model, createdAt: NOW };
       return {
         ...foldDrafts(loaded.state, [{ event }]),
         fencing: 'take',
