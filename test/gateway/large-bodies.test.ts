@@ -37,6 +37,9 @@ const SHAPES: Readonly<Record<string, unknown>> = {
   '/openai/v1': { error: { code: 'too-large', type: 'invalid_request_error' } },
   '/a2a': { error: { message: expect.any(String) as string } },
   '/ag-ui': { error: { code: 'too-large' } },
+  '/ds/chats': { error: { code: 'too-large' } },
+  // A page with useChat: plain text.
+  '/ds/chat': undefined,
   '/ds': { error: { code: 'too-large' } },
   '/v1': { error: { code: 'too-large', retryable: false } },
 };
