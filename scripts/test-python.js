@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 
 /** Each has a file of this name in `test/python/requirements`. */
 const PACKAGES = {
-  openai: ['openai_package.py', 'examples_package.py'],
+  openai: ['openai_package.py', 'openai_waits.py', 'native_waits.py', 'examples_package.py'],
   'langchain-openai': ['langchain_openai_package.py'],
   'pydantic-ai': ['pydantic_ai_package.py'],
   ag2: ['ag2_package.py'],

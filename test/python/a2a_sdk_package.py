@@ -2,11 +2,12 @@
 
 import httpx
 from a2a.client import A2AClientError, Client, ClientConfig, create_client
-from a2a.helpers import get_artifact_text, new_text_message
+from a2a.helpers import get_artifact_text, get_data_parts, new_data_part, new_message, new_text_message
 from a2a.types import CancelTaskRequest, GetTaskRequest, Role, SendMessageRequest, SubscribeToTaskRequest, TaskState
 from a2a.utils.errors import A2AError
 
 from lane import BEARER, URL, WRONG, a_refused, is_part, new_id, numbers, report, same
+from waits import APPROVAL, MAIL_SENT, MAIL_WRITTEN, COLOUR_NEEDED, PLACE, PLACE_NEEDED, QUESTION, TOOL, given
 
 AGENT = f"{URL}/a2a/default/"
 
@@ -28,12 +29,15 @@ class Told:
     def __init__(self) -> None:
         self.texts = {}
         self.state = TaskState.TASK_STATE_UNSPECIFIED
+        self.status = None
         self.task_id = ""
+        self.context_id = ""
 
     def add(self, frame) -> None:
         if frame.HasField("task"):
             self.task_id = frame.task.id
-            self.state = frame.task.status.state
+            self.context_id = frame.task.context_id
+            self._take(frame.task.status)
             self.texts = {one.artifact_id: get_artifact_text(one) for one in frame.task.artifacts}
         elif frame.HasField("artifact_update"):
             update = frame.artifact_update
@@ -41,7 +45,11 @@ class Told:
             before = self.texts.get(key, "") if update.append else ""
             self.texts[key] = before + get_artifact_text(update.artifact)
         elif frame.HasField("status_update"):
-            self.state = frame.status_update.status.state
+            self._take(frame.status_update.status)
+
+    def _take(self, status) -> None:
+        self.status = status
+        self.state = status.state
 
     @property
     def text(self) -> str:
@@ -101,6 +109,52 @@ async def stop():
     is_part("".join(get_artifact_text(one) for one in task.artifacts), 5000)
 
 
+async def _asked(client, prompt, said):
+    """A task that has said this and waits, and the one input that it has."""
+    heard = await told(client.send_message(asked(prompt)))
+    same([heard.state, heard.text], [TaskState.TASK_STATE_INPUT_REQUIRED, said], "the task")
+    [data] = get_data_parts(heard.status.message.parts)
+    return heard, data
+
+
+def _answering(heard, part=None, text=None) -> SendMessageRequest:
+    ids = {"context_id": heard.context_id, "task_id": heard.task_id, "role": Role.ROLE_USER}
+    return SendMessageRequest(message=new_text_message(text, **ids) if part is None else new_message([part], **ids))
+
+
+async def wait_for_an_approval():
+    client = await connect()
+    heard, data = await _asked(client, APPROVAL, MAIL_WRITTEN)
+    same([data["kind"], data["toolName"]], ["approval", "send_mail"], "the input")
+    answer = new_data_part({"inputId": data["inputId"], "approved": True})
+    rest = await told(client.send_message(_answering(heard, answer)))
+    same([rest.task_id, rest.text], [heard.task_id, MAIL_WRITTEN + MAIL_SENT], "the task")
+    same(rest.state, TaskState.TASK_STATE_COMPLETED, "the state")
+
+
+async def wait_for_an_answer_over_rest():
+    client = await connect("HTTP+JSON")
+    heard, data = await _asked(client, QUESTION, COLOUR_NEEDED)
+    same(list(data["choices"]), ["red", "green", "blue"], "the choices")
+    rest = await told(client.send_message(_answering(heard, text="red")))
+    same(rest.text, COLOUR_NEEDED + given("red"))
+
+
+async def wait_for_a_tool_without_a_stream():
+    client = await connect(streaming=False)
+    heard, data = await _asked(client, TOOL, PLACE_NEEDED)
+    answer = new_data_part({"inputId": data["inputId"], "result": PLACE})
+    rest = await told(client.send_message(_answering(heard, answer)))
+    same([rest.state, rest.text], [TaskState.TASK_STATE_COMPLETED, PLACE_NEEDED + given(PLACE)], "the task")
+
+
+async def stop_while_it_waits():
+    client = await connect()
+    heard, data = await _asked(client, QUESTION, COLOUR_NEEDED)
+    task = await client.cancel_task(CancelTaskRequest(id=heard.task_id))
+    same(task.status.state, TaskState.TASK_STATE_CANCELED, "the state")
+
+
 async def wrong_token():
     client = await connect(headers={"authorization": f"Bearer {WRONG}"})
 
@@ -110,4 +164,16 @@ async def wrong_token():
     return await a_refused(call, A2AClientError, A2AError, httpx.HTTPStatusError)
 
 
-report(whole, streamed, streamed_over_rest, second_turn, resume, stop, wrong_token)
+report(
+    whole,
+    streamed,
+    streamed_over_rest,
+    second_turn,
+    resume,
+    stop,
+    wait_for_an_approval,
+    wait_for_an_answer_over_rest,
+    wait_for_a_tool_without_a_stream,
+    stop_while_it_waits,
+    wrong_token,
+)

@@ -6,12 +6,14 @@ import subprocess
 import sys
 
 from lane import is_part, numbers, report, same
+from waits import APPROVAL, MAIL_SENT, MAIL_WRITTEN
 
 FOLDER = pathlib.Path(__file__).parents[2] / "examples" / "python"
 
 
-def _printed(script, prompt):
-    done = subprocess.run([sys.executable, str(FOLDER / script), prompt], capture_output=True, text=True, timeout=60)
+def _printed(script, prompt, typed=""):
+    command = [sys.executable, str(FOLDER / script), prompt]
+    done = subprocess.run(command, input=typed, capture_output=True, text=True, timeout=60)
     if done.returncode != 0:
         raise AssertionError(f"{script} exits with {done.returncode}: {done.stderr}")
     return done.stdout
@@ -37,4 +39,10 @@ def native_resume():
     same(_printed("native_resume.py", "count 40 at 50/s"), f"{numbers(40)}\n")
 
 
-report(chat_completion, resume, stop, native_resume)
+def answer():
+    asked, *said = _printed("answer.py", APPROVAL, typed="yes\n").splitlines()
+    same(asked, "May I send the mail to ada@example.com? yes / no", "what it asks")
+    same(said, [f"user: {APPROVAL}", f"assistant: {MAIL_WRITTEN}{MAIL_SENT}"], "the chat")
+
+
+report(chat_completion, resume, stop, native_resume, answer)

@@ -1,11 +1,26 @@
 """`langgraph-sdk`: threads and runs. The client resumes a cut stream by itself."""
 
+import json
+
 import httpx
 from langgraph_sdk import get_client, get_sync_client
 from langgraph_sdk.errors import APIStatusError
+from langgraph_sdk.schema import Command
 
 from cutting_proxy import CuttingProxy
 from lane import TOKEN, URL, WRONG, is_part, new_id, numbers, refused, report, same
+from waits import (
+    APPROVAL,
+    COLOUR_NEEDED,
+    MAIL_SENT,
+    MAIL_WRITTEN,
+    PLACE,
+    PLACE_NEEDED,
+    QUESTION,
+    TOOL,
+    given,
+    refusal,
+)
 
 BASE = f"{URL}/langgraph"
 client = get_sync_client(url=BASE, api_key=TOKEN)
@@ -16,7 +31,9 @@ def asked(text):
 
 
 def text_of(parts):
-    return "".join(part.data[0]["content"] for part in parts if part.event == "messages")
+    """The text of the answer, without the results of its tools."""
+    messages = [part.data[0] for part in parts if part.event == "messages"]
+    return "".join(message["content"] for message in messages if message["type"] == "AIMessageChunk")
 
 
 def whole():
@@ -81,9 +98,73 @@ def stop():
     is_part(client.threads.get_state(thread)["values"]["messages"][-1]["content"], 5000)
 
 
+def _interrupt(state):
+    [interrupt] = state["__interrupt__"]
+    return interrupt
+
+
+def _streamed_wait(thread, **asked):
+    """What a stream says, and its last state."""
+    modes = ["messages-tuple", "values"]
+    parts = list(client.runs.stream(thread, "default", stream_mode=modes, **asked))
+    same(parts[-1].event, "end", "the last event")
+    return text_of(parts), [part.data for part in parts if part.event == "values"][-1]
+
+
+def wait_for_an_approval():
+    thread = client.threads.create()["thread_id"]
+    text, state = _streamed_wait(thread, input=asked(APPROVAL))
+    same(text, MAIL_WRITTEN)
+    interrupt = _interrupt(state)
+    same([interrupt["value"]["kind"], interrupt["value"]["toolName"]], ["approval", "send_mail"], "the interrupt")
+    same(client.threads.get(thread)["status"], "interrupted", "the status of the thread")
+    text, state = _streamed_wait(thread, command=Command(resume={interrupt["id"]: {"approved": True}}))
+    same([text, "__interrupt__" in state], [MAIL_SENT, False], "the next run")
+    other = Command(resume={interrupt["id"]: False})
+    return refused(
+        lambda: client.runs.create(thread, "default", command=other), APIStatusError, httpx.HTTPStatusError, status=409
+    )
+
+
+def wait_for_a_refusal():
+    thread = client.threads.create()["thread_id"]
+    _interrupt(client.runs.wait(thread, "default", input=asked(APPROVAL)))
+    command = Command(resume={"approved": False, "reason": "not now"})
+    state = client.runs.wait(thread, "default", command=command)
+    same(state["messages"][1]["content"], MAIL_WRITTEN + refusal("not now"))
+
+
+def wait_for_an_answer():
+    thread = client.threads.create()["thread_id"]
+    text, state = _streamed_wait(thread, input=asked(QUESTION))
+    same([text, _interrupt(state)["value"]["choices"]], [COLOUR_NEEDED, ["red", "green", "blue"]], "the interrupt")
+    same(_streamed_wait(thread, command=Command(resume="red"))[0], given("red"))
+
+
+def wait_for_a_tool():
+    thread = client.threads.create()["thread_id"]
+    text, state = _streamed_wait(thread, input=asked(TOOL))
+    same([text, _interrupt(state)["value"]["kind"]], [PLACE_NEEDED, "tool"], "the interrupt")
+    text, state = _streamed_wait(thread, command=Command(resume={_interrupt(state)["id"]: PLACE}))
+    same(text, given(PLACE))
+    same(state["messages"][-1]["content"], json.dumps(PLACE, separators=(",", ":")), "the result in the state")
+
+
 def wrong_token():
     wrong = get_sync_client(url=BASE, api_key=WRONG)
     return refused(lambda: wrong.threads.create(), APIStatusError, httpx.HTTPStatusError)
 
 
-report(whole, streamed, streamed_async, resumes_by_itself, resume, stop, wrong_token)
+report(
+    whole,
+    streamed,
+    streamed_async,
+    resumes_by_itself,
+    resume,
+    stop,
+    wait_for_an_approval,
+    wait_for_a_refusal,
+    wait_for_an_answer,
+    wait_for_a_tool,
+    wrong_token,
+)

@@ -1,10 +1,13 @@
 """`pydantic-ai`: an Agent over Chat Completions and over Responses."""
 
-from pydantic_ai import Agent, ModelHTTPError
+import json
+
+from pydantic_ai import Agent, DeferredToolRequests, DeferredToolResults, ModelHTTPError, ToolDenied
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from lane import TOKEN, URL, WRONG, numbers, refused, report, same
+from lane import TOKEN, URL, WRONG, new_id, numbers, refused, report, same
+from waits import PLACE, TOOL, given
 
 
 def agent(kind=OpenAIChatModel, token=TOKEN):
@@ -56,9 +59,50 @@ async def response_streamed():
     await _streamed(OpenAIResponsesModel)
 
 
+def _asks_before_its_tool(kind, settings, decision):
+    """The answer to a run that waits for a tool, which the client executes only where its human approves that."""
+    one = Agent(agent(kind).model, output_type=[str, DeferredToolRequests])
+
+    @one.tool_plain(requires_approval=True)
+    def get_location() -> dict:
+        return PLACE
+
+    asked = one.run_sync(TOOL, model_settings=settings)
+    [call] = asked.output.approvals
+    decided = DeferredToolResults(approvals={call.tool_call_id: decision})
+    rest = one.run_sync(message_history=asked.all_messages(), model_settings=settings, deferred_tool_results=decided)
+    return rest.output
+
+
+def wait_for_a_tool_that_is_approved():
+    settings = {"extra_headers": {"x-session-id": new_id()}}
+    same(_asks_before_its_tool(OpenAIChatModel, settings, True), given(json.dumps(PLACE, separators=(",", ":"))))
+
+
+def wait_for_a_tool_that_is_denied():
+    settings = {"extra_headers": {"x-session-id": new_id()}}
+    same(_asks_before_its_tool(OpenAIChatModel, settings, ToolDenied("not here")), given("not here"))
+
+
+def response_waits_for_a_tool():
+    settings = {"openai_previous_response_id": "auto"}
+    same(_asks_before_its_tool(OpenAIResponsesModel, settings, True), given(json.dumps(PLACE, separators=(",", ":"))))
+
+
 def wrong_token():
     refused(lambda: agent(OpenAIResponsesModel, WRONG).run_sync("count 3"), ModelHTTPError)
     return refused(lambda: agent(token=WRONG).run_sync("count 3"), ModelHTTPError)
 
 
-report(whole, streamed, second_turn, with_tools, response, response_streamed, wrong_token)
+report(
+    whole,
+    streamed,
+    second_turn,
+    with_tools,
+    response,
+    response_streamed,
+    wait_for_a_tool_that_is_approved,
+    wait_for_a_tool_that_is_denied,
+    response_waits_for_a_tool,
+    wrong_token,
+)
