@@ -11,7 +11,7 @@ import { decodeEvent } from './events/chat-event.ts';
 import { chatLifetimes, type ChatLifetimeOf } from './chat-lifetime.ts';
 import type { CommandLog, LoadedState, Snapshot } from './commands/command-log.ts';
 import { newCommandState, type CommandState } from './commands/command-state.ts';
-import { foldDrafts } from './commands/decisions.ts';
+import { decideGive, foldDrafts, type GiveCommand } from './commands/decisions.ts';
 import { isDamage } from './commands/earlier-state.ts';
 import { isSessionError, SessionError } from './errors.ts';
 import { findBranch } from './history/find-branch-node.ts';
@@ -90,17 +90,18 @@ export class Sessions {
     return loadOwned(this.#log, principal, ref);
   }
 
-  /** Creates the session, or finds that the principal owns it already.
-   *  @throws SessionError not-found: somebody else owns it; too-many-sessions */
+  /** Creates the session, or finds that the principal owns it already. `given`: of the session, if this creates it.
+   *  @throws SessionError not-found: somebody else owns it; too-many-sessions, too-large */
   async create(
     principal: Principal,
     ref: SessionRef,
     session: NewSession,
+    given?: GiveCommand,
   ): Promise<{ created: boolean; position: Position }> {
     const existing = await this.#log.load(ref);
     const isNew = existing === undefined;
     const admission = isNew ? await this.#limits.enterSession(principal, ref, session.isListed) : UNLIMITED;
-    return admitted([admission], () => this.#create(principal, ref, session, isNew));
+    return admitted([admission], () => this.#create(principal, ref, session, isNew, given));
   }
 
   async #create(
@@ -108,6 +109,7 @@ export class Sessions {
     ref: SessionRef,
     { ttlMs: requestedMs, isListed, ...details }: NewSession,
     isNew: boolean,
+    given?: GiveCommand,
   ): Promise<{ created: boolean; position: Position }> {
     const createdAt = isoTime(this.#clock);
     const { ttlMs, life } = this.#lifetimeOf(ref, requestedMs);
@@ -119,14 +121,28 @@ export class Sessions {
           return { unchanged: { created: false, position: { epoch, offset: at } } };
         }
         const begins = newCommandState(principal.user, createdAt, ttlMs, isListed);
+        const first = [{ event: { type: 'session.created', ...pickDetails(details), createdAt } }] as const;
+        const decision = given === undefined ? undefined : decideGive(begins, given, createdAt, first);
         return {
-          ...foldDrafts(begins, [{ event: { type: 'session.created', ...pickDetails(details), createdAt } }]),
+          ...(decision ?? foldDrafts(begins, first)),
           life,
           answer: ({ epoch, first }) => ({ created: true, position: { epoch, offset: first } }),
         };
       },
       { isNew },
     );
+  }
+
+  /** Adds messages from elsewhere before the first prompt, which a model receives with every prompt. Returns the index
+   *  of the first of them. @throws SessionError not-found, session-not-new, too-large, contended */
+  async give(principal: Principal, ref: SessionRef, given: GiveCommand): Promise<number> {
+    const createdAt = isoTime(this.#clock);
+    return this.#log.transact<number>(ref, (loaded) => {
+      const { state } = requireOwner(principal, loaded);
+      const decision = decideGive(state, given, createdAt);
+      const first = (decision?.after ?? state).messages - given.history.length;
+      return decision === undefined ? { unchanged: first } : { ...decision, answer: () => first };
+    });
   }
 
   /** Details that are not given stay as they are. The event holds all details, because a reader reads only the last
@@ -286,7 +302,8 @@ export class Sessions {
     branch?: string,
   ): Promise<HistoryPage & { epoch: string }> {
     const { loaded, log } = await this.#prefixOf(principal, ref);
-    const tip = branch === undefined ? loaded.state.tip : await findBranch(this.#broker, ref, loaded, branch);
+    const { tip: shown, given } = loaded.state;
+    const tip = branch === undefined ? (shown ?? given) : await findBranch(this.#broker, ref, loaded, branch);
     const request = { ...log, tip: tip?.at, before: offsetIn(log, before), declaresLost: true };
     return { ...(await readHistory(this.#broker, request, limit)), epoch: log.epoch };
   }

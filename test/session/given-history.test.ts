@@ -1,6 +1,6 @@
 // A first prompt that brings a conversation from elsewhere: how the chat shows it, and what the model receives.
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { HISTORY_MESSAGES_MAX, type GivenMessage } from '../../src/session/events/given-message.ts';
+import { HISTORY_BYTES_MAX, HISTORY_MESSAGES_MAX, type GivenMessage } from '../../src/session/events/given-message.ts';
 import { ChatRig } from '../support/chat-rig.ts';
 import { ENGINES } from '../support/each-engine.ts';
 import { RedisServer } from '../support/redis-server.ts';
@@ -89,6 +89,53 @@ describe.each(ENGINES)('a given history on the engine %s', (_name, open) => {
     const checkpoint = JSON.stringify((await rig.log.load(rig.ref))?.state);
     expect(checkpoint).not.toContain('word');
     expect(checkpoint.length).toBeLessThan(1500);
+  });
+});
+
+const GIVE = { bytes: 100, digest: 'd', isRepeat: false };
+
+describe.each(ENGINES)('messages that are given before the first prompt, on the engine %s', (_name, open) => {
+  it('come with the creation or later, are shown at once, and are what the model receives', async () => {
+    const rig = new ChatRig(await open(redis));
+    onTestFinished(() => rig.close());
+    rig.startWorker();
+    const { sessions, alice, ref } = rig;
+    await sessions.create(alice, ref, { title: 'x' }, { ...GIVE, history: HISTORY.slice(0, 2) });
+    expect(await pages(rig, 1)).toEqual(GIVEN.slice(0, 2));
+    await sessions.update(alice, ref, { title: 'y' });
+    const rest = { ...GIVE, history: HISTORY.slice(2), digest: 'rest' };
+    expect(await sessions.give(alice, ref, rest)).toBe(2);
+    expect(await sessions.give(alice, ref, { ...rest, isRepeat: true })).toBe(2);
+    for (const limit of [1, 2, 100]) expect(await pages(rig, limit)).toEqual(GIVEN);
+    expect((await sessions.describe(alice, ref)).messages).toBe(5);
+    await sessions.update(alice, ref, { title: 'z' });
+    await rig.prompt('and what else?', { messageId: 'm1' });
+    const told = ['system: be kind', 'user: what is there?', 'assistant: ', 'tool: a house', 'assistant: A house.'];
+    expect(await answer(rig, 0, 'A tree.')).toEqual([...told, 'user: and what else?']);
+    for (const limit of [1, 3, 100])
+      expect(await pages(rig, limit)).toEqual([...GIVEN, 'user sent: and what else?', 'assistant completed: A tree.']);
+    await rig.prompt('or rather', { replaces: 'm1' });
+    expect(await answer(rig, 1, 'Hm.')).toEqual([...told, 'user: or rather']);
+    await expect(sessions.give(alice, ref, rest)).rejects.toMatchObject({ code: 'session-not-new' });
+  });
+});
+
+describe('messages that are given before the first prompt', () => {
+  it('have the bounds of one history, all together, and only the owner gives some', async () => {
+    const rig = new ChatRig();
+    onTestFinished(() => rig.close());
+    const { sessions, alice, ref } = rig;
+    const one: GivenMessage = { role: 'user', content: 'x' };
+    await sessions.create(alice, ref, {}, { ...GIVE, history: [one] });
+    const whole = Array.from({ length: HISTORY_MESSAGES_MAX }, () => one);
+    for (const more of [{ history: whole }, { history: [one], bytes: HISTORY_BYTES_MAX - 99 }])
+      await expect(sessions.give(alice, ref, { ...GIVE, ...more })).rejects.toMatchObject({ code: 'too-large' });
+    const eve = { ...alice, user: 'eve' };
+    await expect(sessions.give(eve, ref, { ...GIVE, history: [one] })).rejects.toMatchObject({ code: 'not-found' });
+    expect(await pages(rig, 10)).toEqual(['user given: x']);
+    await sessions.give(alice, ref, { ...GIVE, history: whole.slice(1), bytes: HISTORY_BYTES_MAX - 100 });
+    expect((await sessions.describe(alice, ref)).messages).toBe(HISTORY_MESSAGES_MAX);
+    await expect(rig.prompt('y', { history: [one] })).rejects.toMatchObject({ code: 'session-not-new' });
   });
 });
 

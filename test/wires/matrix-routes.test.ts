@@ -162,7 +162,10 @@ const CASES: Readonly<Record<string, RouteCase>> = {
   'POST /openai/v1/conversations/:id': { path: conversationPath(), body: () => ({ metadata: {} }) },
   'DELETE /openai/v1/conversations/:id': { path: conversationPath() },
   'GET /openai/v1/conversations/:id/items': { path: conversationPath(() => '/items') },
-  'POST /openai/v1/conversations/:id/items': { path: conversationPath(() => '/items'), body: () => ({ items: [] }) },
+  'POST /openai/v1/conversations/:id/items': {
+    path: conversationPath(() => '/items'),
+    body: () => ({ items: [{ role: 'user', content: 'x' }] }),
+  },
   'GET /openai/v1/conversations/:id/items/:itemId': { path: conversationItem },
   'DELETE /openai/v1/conversations/:id/items/:itemId': { path: conversationItem },
   'GET /openai/v1/models/*': { path: () => undefined },

@@ -82,7 +82,7 @@ export interface Message {
   readonly toolResults?: readonly ToolResult[];
   /** Of an answer: what its run asks for, and asked for, oldest first. Absent where it asked for nothing. */
   readonly inputs?: readonly Input[];
-  /** It came with the first prompt, from a conversation that was held elsewhere. On every branch. */
+  /** It came before the first prompt, from a conversation that was held elsewhere. On every branch. */
   readonly isGiven?: true;
   /** Of a prompt: the run that it follows. Absent for the first prompt of the chat. */
   readonly follows?: string;

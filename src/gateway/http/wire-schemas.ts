@@ -71,7 +71,7 @@ const givenMessageSchema = Type.Object({
   toolCallId: Type.Optional(toolCallIdSchema),
 });
 
-const historySchema = Type.Array(givenMessageSchema, { maxItems: HISTORY_MESSAGES_MAX });
+export const historySchema = Type.Array(givenMessageSchema, { maxItems: HISTORY_MESSAGES_MAX });
 
 const toolResultSchema = Type.Object({
   toolCallId: toolCallIdSchema,

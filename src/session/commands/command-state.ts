@@ -61,6 +61,16 @@ export interface RecentMessage {
   readonly offset: number;
 }
 
+/** The messages that were given to a chat before its first prompt. */
+export interface GivenBefore {
+  /** Offset of the last one, which the first prompt follows. */
+  readonly at: number;
+  /** Of all of them as JSON. */
+  readonly bytes: number;
+  /** Of the newest request that gave some: a repeat has the same one. */
+  readonly digest: string;
+}
+
 /** The last run of a branch, which names it. */
 export interface BranchTip {
   readonly runId: string;
@@ -87,6 +97,8 @@ export interface CommandState {
   readonly agents?: readonly string[];
   /** Where the shown branch ends; null before the first prompt. The next prompt follows it. */
   readonly tip: BranchTip | null;
+  /** Only between messages that were given without a prompt and the first prompt. */
+  readonly given?: GivenBefore | undefined;
   /** The other branches, oldest first. Absent in a chat that never had one. */
   readonly branches?: readonly BranchTip[];
   /** Absent in a chat that never had an attachment. */
@@ -109,6 +121,8 @@ export interface EventContext extends WaitContext {
   /** With `run.queued`. */
   readonly trace?: string;
   readonly hasOptions?: boolean;
+  /** With the last `history.given` of messages that come without a prompt. */
+  readonly given?: Omit<GivenBefore, 'at'>;
   /** With `branch.selected`. */
   readonly tip?: BranchTip;
   /** With `run.restarted`: the attempt before it was idle. */
@@ -129,7 +143,7 @@ export function foldCommandState(state: CommandState, event: ChatEvent, context:
         recent: remember(state.recent, event.messageId, context),
       };
     case 'history.given':
-      return { ...state, messages: state.messages + 1 };
+      return { ...state, messages: state.messages + 1, ...givenIn(context) };
     case 'message.edited':
       return { ...state, ...attachedIn(takeUploads(state.attached, event.content)) };
     case 'attachment.reserved':
@@ -186,6 +200,10 @@ export function foldCommandState(state: CommandState, event: ChatEvent, context:
   }
 }
 
+function givenIn({ given, offset }: EventContext): Pick<CommandState, 'given'> {
+  return given === undefined ? {} : { given: { ...given, at: offset } };
+}
+
 function attachedIn(attached: Attached | undefined): Pick<CommandState, 'attached'> {
   return attached === undefined ? {} : { attached };
 }
@@ -235,6 +253,7 @@ function queueRun(
     agents: withAgent(state.agents, run.agent),
     runs: [...state.runs, run],
     tip: { runId: run.runId, at: context.offset },
+    ...(state.given === undefined ? {} : { given: undefined }),
   };
   if (event.regenerates === undefined) return queued;
   const recent = remember(state.recent, run.answerId, { ...context, runId: run.runId });
@@ -301,6 +320,7 @@ export function resolveOffsets(state: CommandState, carrier: number): CommandSta
       ...(run.inputs === undefined ? {} : { inputs: run.inputs.map((one) => ({ ...one, at: resolve(one.at) })) }),
     })),
     tip: state.tip === null ? null : { ...state.tip, at: resolve(state.tip.at) },
+    ...(state.given === undefined ? {} : { given: { ...state.given, at: resolve(state.given.at) } }),
     recent: state.recent.map((entry) => (entry.offset < 0 ? { ...entry, offset: resolve(entry.offset) } : entry)),
   };
 }

@@ -15,7 +15,7 @@ import {
 } from './command-state.ts';
 import { isOpenInput, type RunInput } from './run-inputs.ts';
 import { encodePromptLink, encodeRunLink, GIVEN_LINK } from './branch-links.ts';
-import { givenEvents, type GivenMessage } from '../events/given-message.ts';
+import { givenEvents, HISTORY_BYTES_MAX, HISTORY_MESSAGES_MAX, type GivenMessage } from '../events/given-message.ts';
 import { SessionError } from '../errors.ts';
 
 export interface Draft {
@@ -109,7 +109,7 @@ export function decideSend(
   const role = toolResults === undefined || content !== '' ? 'user' : 'tool';
   const results = toolResults === undefined ? {} : { toolResults };
   const created = { type: 'message.created', messageId, role, content, ...results, createdAt, user } as const;
-  const after = replaces === undefined ? ((follows ?? state.tip)?.at ?? null) : replaces.after;
+  const after = replaces === undefined ? ((follows ?? state.tip ?? state.given)?.at ?? null) : replaces.after;
   const links = history.length > 0 ? GIVEN_LINK : encodePromptLink(after);
   const drafts: Draft[] = [
     ...first,
@@ -128,6 +128,36 @@ export function decideSend(
     },
   ];
   return foldDrafts(state, drafts);
+}
+
+/** Messages from elsewhere for a chat that has no prompt yet. */
+export interface GiveCommand {
+  /** At least one. */
+  readonly history: readonly GivenMessage[];
+  /** Of them as JSON. */
+  readonly bytes: number;
+  /** Of the request. */
+  readonly digest: string;
+  /** The request may have been stored before. */
+  readonly isRepeat: boolean;
+}
+
+/** Undefined if the newest messages are of this request. All messages of a chat that come before its first prompt have
+ *  the bounds of one history. @throws SessionError session-not-new, too-large */
+export function decideGive(
+  state: CommandState,
+  { history, bytes, digest, isRepeat }: GiveCommand,
+  createdAt: string,
+  first: readonly Draft[] = [],
+): Decision | undefined {
+  if (isRepeat && state.given?.digest === digest) return undefined;
+  if (state.tip !== null) throw new SessionError('session-not-new');
+  const all = { digest, bytes: (state.given?.bytes ?? 0) + bytes };
+  if (all.bytes > HISTORY_BYTES_MAX || state.messages + history.length > HISTORY_MESSAGES_MAX)
+    throw new SessionError('too-large');
+  const events = givenEvents(history, createdAt, state.messages);
+  const drafts = events.map((event, i) => (i < events.length - 1 ? { event } : { event, context: { given: all } }));
+  return foldDrafts(state, [...first, ...drafts]);
 }
 
 /** The drafts that end or stop other runs before a new one is queued. @throws SessionError busy, queue-full */

@@ -65,8 +65,8 @@ export interface MessageCreated {
   /** The prompt that this one replaces: a branch begins here. */
   readonly replaces?: string;
 }
-/** A message of a conversation that was held elsewhere. All of them come directly before the first prompt of the chat,
- *  in the same append. */
+/** A message of a conversation that was held elsewhere. All of them come before the first prompt of the chat, in its
+ *  append or in earlier ones. */
 export interface HistoryGiven {
   readonly type: 'history.given';
   readonly messageId: string;

@@ -1,5 +1,5 @@
-// A conversation that was held elsewhere and comes with the first prompt of a chat: its bounds, its rules, and its
-// events. How a model receives it is in the worker. [PROTOCOL §3, §4]
+// A conversation that was held elsewhere and comes with the first prompt of a chat or before it: its bounds, its rules,
+// and its events. How a model receives it is in the worker. [PROTOCOL §3, §4]
 import { ATTACHMENT } from './attachment-part.ts';
 import type { HistoryGiven } from './chat-event.ts';
 
@@ -15,7 +15,7 @@ export type GivenMessage = Omit<HistoryGiven, 'type' | 'index' | 'createdAt' | '
   readonly messageId?: string;
 };
 
-function givenId({ messageId }: GivenMessage, index: number): string {
+export function givenId({ messageId }: GivenMessage, index: number): string {
   return messageId ?? `history:${index}`;
 }
 
@@ -33,9 +33,11 @@ export function findGivenFault(message: GivenMessage, index: number, ids: Set<st
   return undefined;
 }
 
-export function givenEvents(history: readonly GivenMessage[], createdAt: string): HistoryGiven[] {
-  return history.map((message, index) => {
+/** `first`: the number of messages that were given before. */
+export function givenEvents(history: readonly GivenMessage[], createdAt: string, first = 0): HistoryGiven[] {
+  return history.map((message, i) => {
     const { role, content, toolCalls, toolCallId } = message;
+    const index = first + i;
     return {
       type: 'history.given',
       messageId: givenId(message, index),

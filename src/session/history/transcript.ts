@@ -16,7 +16,7 @@ import {
 import { NO_ANSWER, type InputAnswered, type InputClosed, type InputRequested } from '../events/wait-events.ts';
 
 /** `waiting`: of an answer whose run waits for inputs; once they are answered it is `queued` again. `given`: of a
- *  message that came with the first prompt, from a conversation held elsewhere. */
+ *  message that came before the first prompt, from a conversation held elsewhere. */
 export type MessageStatus =
   'given' | 'sent' | 'queued' | 'streaming' | 'waiting' | 'completed' | 'failed' | 'cancelled';
 

@@ -41,6 +41,11 @@ export function runOfItem(id: string): string | undefined {
   return /^[a-z]+_([A-Za-z0-9_-]{1,128})_(?:in|\d{1,9})$/.exec(id)?.[1];
 }
 
+/** Whether the id can be of a message that came before the first prompt and has no id of its client. */
+export function isGivenItem(id: string): boolean {
+  return /^[a-z]+_history:\d{1,9}_(?:in|\d{1,9})$/.test(id);
+}
+
 export interface ItemState {
   readonly id: string;
   readonly text: string;

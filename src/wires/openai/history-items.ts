@@ -9,7 +9,7 @@ export interface HistoryMessage {
   readonly role: 'user' | 'system' | 'assistant' | 'tool';
   readonly content: MessageContent;
   readonly status: string;
-  /** Undefined: the message was given with the first prompt. */
+  /** Undefined: the message was given before the first prompt. */
   readonly runId?: string;
   readonly parts?: readonly {
     readonly kind: PartKind;

@@ -1,12 +1,13 @@
 // /openai/v1/conversations: chats that responses continue. A conversation is a session, with its id.
 import Type from 'typebox';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyReply } from 'fastify';
 import { idOf } from '../../../session/session-ref.ts';
 import type { Sessions } from '../../../session/sessions.ts';
 import {
   conversationOf,
   readConversationUpdate,
   readNewConversation,
+  readNewItems,
   type ConversationObject,
 } from '../../../wires/openai/responses/conversation.ts';
 import { requireWrite, type Identity } from '../../auth/identity.ts';
@@ -15,8 +16,8 @@ import { freshId, newSession } from '../../http/new-session.ts';
 import type { SessionIds } from '../../http/session-ids.ts';
 import type { Readiness } from '../../readiness.ts';
 import { chatItems } from '../../../wires/openai/responses/input-items.ts';
-import { runOfItem } from '../../../wires/openai/answer-items.ts';
-import { SessionError } from '../../../session/errors.ts';
+import { isSessionError, SessionError } from '../../../session/errors.ts';
+import { givenItems, shownItems, tooManyItems } from './given-items.ts';
 import { ItemLists, type ItemListsDeps } from './item-lists.ts';
 import { listBody, listPage, listQuery } from './list-pages.ts';
 import { mustRead, sendError } from './refusals.ts';
@@ -35,12 +36,14 @@ export function conversationsRoutes(app: HttpApp, deps: ConversationsRoutesDeps)
   const { newId, readiness, sessionIds, sessions } = deps;
 
   app.post(URL, async (request) => {
-    const metadata = mustRead(() => readNewConversation(request.body));
+    const { metadata, items } = mustRead(() => readNewConversation(request.body));
+    const session = newSession(metadata === undefined ? {} : { metadata });
+    const given = items === undefined ? undefined : givenItems(request, items);
     const identity = identityOf(request);
     readiness.mustNotDrain();
     requireWrite(identity);
     const ref = await sessionIds.make(identity, freshId(identity, newId));
-    await sessions.create(identity.principal, ref, newSession(metadata === undefined ? {} : { metadata }));
+    await sessions.create(identity.principal, ref, session, given);
     return describe(deps, identity, idOf(ref));
   });
 
@@ -70,7 +73,8 @@ export function conversationsRoutes(app: HttpApp, deps: ConversationsRoutesDeps)
 
 const itemParams = Type.Object({ id: Type.String(), itemId: Type.String() });
 
-/** The items are those of the chat's shown branch. The log keeps them, and only prompts add some. */
+/** The items are those of the chat's shown branch. The log keeps them. Some may be given before the first prompt; from
+ *  then on only prompts add some. */
 function itemsRoutes(app: HttpApp, deps: ConversationsRoutesDeps): void {
   const items = new ItemLists(deps, chatItems);
   const preHandler = deps.reads.admit;
@@ -81,23 +85,40 @@ function itemsRoutes(app: HttpApp, deps: ConversationsRoutesDeps): void {
 
   app.get(`${URL}/:id/items/:itemId`, { schema: { params: itemParams }, preHandler }, async (request) => {
     const { id, itemId } = request.params;
-    const runId = runOfItem(itemId);
-    const ofRun = runId === undefined ? [] : await items.ofRun(identityOf(request), id, runId);
-    const item = ofRun.find((one) => one.id === itemId);
+    const item = await items.find(identityOf(request), id, itemId);
     if (item === undefined) throw new SessionError('message-not-found');
     return item;
   });
 
-  const refuse = async (
-    request: FastifyRequest<{ Params: { id: string } }>,
-    reply: FastifyReply,
-  ): Promise<FastifyReply> => {
+  app.post(`${URL}/:id/items`, { schema: { params } }, async (request, reply) => {
+    const given = givenItems(
+      request,
+      mustRead(() => readNewItems(request.body)),
+    );
+    const identity = identityOf(request);
+    const { readiness, sessionIds, sessions } = deps;
+    readiness.mustNotDrain();
+    requireWrite(identity);
+    try {
+      const first = await sessions.give(identity.principal, await sessionIds.find(identity, request.params.id), given);
+      return listBody({ data: shownItems(given, first), hasMore: false });
+    } catch (error) {
+      if (isSessionError(error, 'session-not-new')) return sendKept(reply);
+      if (isSessionError(error, 'too-large')) throw tooManyItems();
+      throw error;
+    }
+  });
+
+  app.delete(`${URL}/:id/items/:itemId`, { schema: { params: itemParams } }, async (request, reply) => {
     await describe(deps, identityOf(request), request.params.id);
-    const message = 'a conversation keeps its items, and responses add them: send new ones as the input of a response';
-    return sendError(reply, { status: 409, code: 'items-are-kept', message, retryable: false });
-  };
-  app.post(`${URL}/:id/items`, { schema: { params } }, refuse);
-  app.delete(`${URL}/:id/items/:itemId`, { schema: { params: itemParams } }, refuse);
+    return sendKept(reply);
+  });
+}
+
+function sendKept(reply: FastifyReply): FastifyReply {
+  const message =
+    'a conversation keeps its items, and from its first response on only responses add some: send new ones as the input of a response';
+  return sendError(reply, { status: 409, code: 'items-are-kept', message, retryable: false });
 }
 
 /** @throws SessionError not-found */

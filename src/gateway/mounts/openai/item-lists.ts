@@ -4,12 +4,12 @@ import { isSessionError } from '../../../session/errors.ts';
 import type { TranscriptMessage } from '../../../session/history/transcript.ts';
 import type { SessionRef } from '../../../session/session-ref.ts';
 import type { Sessions } from '../../../session/sessions.ts';
-import { runOfItem } from '../../../wires/openai/answer-items.ts';
+import { isGivenItem, runOfItem } from '../../../wires/openai/answer-items.ts';
 import type { Identity } from '../../auth/identity.ts';
 import type { EventStreams } from '../../event-streams.ts';
 import type { PageReads } from '../../http/page-reads.ts';
 import type { SessionIds } from '../../http/session-ids.ts';
-import { takePage, type Listed, type ListPage } from './list-pages.ts';
+import { findObject, takePage, type Listed, type ListPage } from './list-pages.ts';
 import { refusal } from './refusals.ts';
 
 export interface ItemListsDeps {
@@ -61,6 +61,19 @@ export class ItemLists<T extends { readonly id: string }> {
     const ofRun = messages.filter((message) => message.runId === runId);
     const items = await Promise.all(ofRun.map(async (message) => this.#itemsIn(identity, sessionId, message)));
     return items.flat();
+  }
+
+  /** A message that came before the first prompt belongs to no run. @throws SessionError not-found; GatewayError
+   *  too-large: the item is too far back */
+  async find(identity: Identity, sessionId: string, itemId: string): Promise<T | undefined> {
+    const runId = runOfItem(itemId);
+    if (runId !== undefined) return (await this.ofRun(identity, sessionId, runId)).find(({ id }) => id === itemId);
+    const { reads, sessionIds } = this.#deps;
+    const ref = await sessionIds.find(identity, sessionId);
+    if (!isGivenItem(itemId)) return undefined;
+    return reads.inTurn(identity.principal, async () =>
+      findObject(this.#newestFirst(identity, sessionId, ref, undefined), itemId),
+    );
   }
 
   async *#newestFirst(

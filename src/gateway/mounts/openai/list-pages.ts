@@ -51,6 +51,24 @@ export function listBody<T extends { readonly id: string }>({ data, hasMore }: L
   return { object: 'list', data, first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null, has_more: hasMore };
 }
 
+/** @throws GatewayError too-large */
+export async function findObject<T extends { readonly id: string }>(
+  newestFirst: AsyncIterable<T>,
+  id: string,
+): Promise<T | undefined> {
+  let passed = 0;
+  for await (const one of newestFirst) {
+    if (one.id === id) return one;
+    mustBeNear((passed += 1));
+  }
+  return undefined;
+}
+
+function mustBeNear(passed: number): void {
+  if (passed > PASSED_MAX)
+    throw new GatewayError('too-large', { message: `a page passes at most ${PASSED_MAX} objects: read the newest` });
+}
+
 /** `newestFirst`: with `desc` it may begin anywhere before the object `after`. @throws GatewayError invalid-request:
  *  no such object is on the way; too-large: the way is too long */
 export async function takePage<T extends { readonly id: string }>(
@@ -62,8 +80,7 @@ export async function takePage<T extends { readonly id: string }>(
   let isBehind = order === 'asc' || after === undefined;
   let isFound = after === undefined;
   for await (const one of newestFirst) {
-    if ((passed += 1) > PASSED_MAX)
-      throw new GatewayError('too-large', { message: `a page passes at most ${PASSED_MAX} objects: read the newest` });
+    mustBeNear((passed += 1));
     if (one.id === after) {
       isFound = true;
       if (order === 'asc') break;

@@ -1,14 +1,8 @@
 // A conversation: the chat that responses continue, as OpenAI's clients make, read and change it.
+import type { AskedMessage } from '../asked-prompt.ts';
 import { secondsOf } from '../event-time.ts';
-import {
-  given,
-  invalid,
-  isFields,
-  optionalFields,
-  RefusedParameter,
-  refuseUnlessNeutral,
-  type Fields,
-} from '../refused-parameter.ts';
+import { given, invalid, isFields, optionalFields, RefusedParameter, type Fields } from '../refused-parameter.ts';
+import { readGivenItems } from './response-input.ts';
 
 /** Of a session's metadata in the native protocol. */
 const METADATA_KEYS_MAX = 64;
@@ -26,11 +20,25 @@ export function conversationOf(sessionId: string, createdAt: string, metadata: F
   return { id: sessionId, object: 'conversation', created_at: secondsOf(createdAt), metadata };
 }
 
-/** The metadata of a new conversation. @throws RefusedParameter */
-export function readNewConversation(body: unknown): Fields | undefined {
+export interface NewConversation {
+  readonly metadata?: Fields;
+  readonly items?: readonly AskedMessage[];
+}
+
+/** @throws RefusedParameter */
+export function readNewConversation(body: unknown): NewConversation {
   if (!isFields(body)) throw invalid('body', 'an object');
-  refuseUnlessNeutral(body, { items: [[]] });
-  return readMetadata(body);
+  const metadata = readMetadata(body);
+  const items = readGivenItems(body);
+  return { ...(metadata === undefined ? {} : { metadata }), ...(items === undefined ? {} : { items }) };
+}
+
+/** At least one. @throws RefusedParameter */
+export function readNewItems(body: unknown): readonly AskedMessage[] {
+  if (!isFields(body)) throw invalid('body', 'an object');
+  const items = readGivenItems(body);
+  if (items === undefined) throw invalid('items', 'a list that is not empty');
+  return items;
 }
 
 /** @throws RefusedParameter */

@@ -17,8 +17,25 @@ import {
 export function readInput(input: unknown): AskedMessage[] {
   if (typeof input === 'string' && input !== '') return [{ role: 'user', content: input }];
   if (!Array.isArray(input) || input.length === 0) throw invalid('input', 'a text or a list that is not empty');
-  return input.reduce<AskedMessage[]>((messages, item: unknown, i) => {
-    addItem(messages, item, `input[${i}]`);
+  return readItems(input, 'input');
+}
+
+/** Items that a conversation begins with. `undefined`: none. @throws RefusedParameter */
+export function readGivenItems(body: Fields): AskedMessage[] | undefined {
+  const items = given(body, 'items');
+  if (items === undefined || (Array.isArray(items) && items.length === 0)) return undefined;
+  if (!Array.isArray(items)) throw invalid('items', 'a list');
+  items.forEach((item: unknown, i) => {
+    if (isFields(item) && item['type'] === 'mcp_approval_response') throw unsupported(`items[${i}].type`);
+  });
+  const messages = readItems(items, 'items');
+  if (messages.length === 0) throw invalid('items', 'a list with a message, a call of a function or the output of one');
+  return messages;
+}
+
+function readItems(items: readonly unknown[], name: string): AskedMessage[] {
+  return items.reduce<AskedMessage[]>((messages, item: unknown, i) => {
+    addItem(messages, item, `${name}[${i}]`);
     return messages;
   }, []);
 }
