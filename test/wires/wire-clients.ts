@@ -1,16 +1,11 @@
 // The real clients of the wires whose bodies are chunked, as users have them in front of a network that breaks and a
 // server whose processes die: what each shows, how it learns that its stream broke, and its own way to come back.
 import { HttpAgent } from '@ag-ui/client';
-import {
-  ClientFactory,
-  DefaultAgentCardResolver,
-  JsonRpcTransportFactory,
-  type Client as A2aClient,
-} from '@a2a-js/sdk/client';
+import { ClientFactory, DefaultAgentCardResolver, type Client as A2aClient } from '@a2a-js/sdk/client';
 import { Client as LangGraphClient } from '@langchain/langgraph-sdk';
 import OpenAI from 'openai';
 import { setTimeout } from 'node:timers/promises';
-import { Held, follow as followTask, message as a2aMessage } from './a2a/a2a-rig.ts';
+import { Held, follow as followTask, jsonRpc, message as a2aMessage } from './a2a/a2a-rig.ts';
 import { textOf as textOfAgent } from './ag-ui/ag-ui-rig.ts';
 import { openPage } from './ai-sdk/page.ts';
 
@@ -205,8 +200,7 @@ async function a2aClientOf(place: Place): Promise<A2aClient> {
     return fetch(input, { ...init, headers });
   };
   const factory = new ClientFactory({
-    // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- the SDK hides the class
-    transports: [new JsonRpcTransportFactory({ fetchImpl })],
+    transports: [jsonRpc(fetchImpl)],
     cardResolver: new DefaultAgentCardResolver(),
   });
   return factory.createFromUrl(`${place.url}/a2a/default/`);

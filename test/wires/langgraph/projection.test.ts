@@ -3,7 +3,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Projection } from '../../../src/stream/projection.ts';
-import { langGraphWire, parseEventId } from '../../../src/wires/langgraph/langgraph.ts';
+import { parseEventId } from '../../../src/wires/langgraph/event-id.ts';
+import { langGraphWire } from '../../../src/wires/langgraph/langgraph.ts';
 import type { StreamMode } from '../../../src/wires/langgraph/run-request.ts';
 import { RunStory, steps, type Step } from '../../stream/run-story.ts';
 

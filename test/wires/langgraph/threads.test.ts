@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { HISTORY_CHARS_MAX } from '../../../src/gateway/mounts/langgraph/thread-history.ts';
 import { PAGE_CHARS_MAX } from '../../../src/session/history/history.ts';
-import { OWN_THREAD_TTL_MS } from '../../../src/gateway/mounts/langgraph/run-routes.ts';
+import { OWN_THREAD_TTL_MS } from '../../../src/gateway/mounts/langgraph/send-run.ts';
 import { eventually } from '../../support/wait-for.ts';
 import { follow, has, inputOf, runOf, start, status, streamOf, textOf, type LangGraph } from './langgraph-rig.ts';
 

@@ -81,7 +81,9 @@ export function socketRoute(app: HttpApp, deps: SocketRouteDeps): void {
         counted.release();
       });
       server.handleUpgrade(request.raw, upgrade.socket, upgrade.head, (socket) =>
-        // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- the same class
+        // The server makes a `WebSocket` of `ws`; `@fastify/websocket` exports that class under a second name, which
+        // the rule takes for another class.
+        // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- one class, two names
         openSocket({ deps, frames, settings, counted, onKnown: known }, socket, request, reply),
       );
       return reply;

@@ -9,19 +9,13 @@ import type { GatewayConfig } from '../../gateway-config.ts';
 import { GatewayError } from '../../gateway-error.ts';
 import { identityOf } from '../../http/http-app.ts';
 import { ANSWER_WAIT_MS, type RunWaits } from '../../run-waits.ts';
+import type { RunName } from './run-names.ts';
 import { readRun, readRunValues, type ThreadReadsDeps } from './thread-reads.ts';
 
 export interface JoinDeps extends ThreadReadsDeps {
   readonly runWaits: RunWaits;
   readonly clock: Clock;
   readonly config: GatewayConfig;
-}
-
-/** `leg`: of the run; it is a run of its own for the client. */
-export interface RunName {
-  readonly threadId: string;
-  readonly runId: string;
-  readonly leg: number;
 }
 
 /** A run that ends within the time of one request is answered with its values or an error. With a longer one the answer
