@@ -280,6 +280,7 @@ export class Page {
     clearTimeout(this.#listTimer);
     try {
       await (how === 'more' ? this.#walk.readMore() : this.#walk.refresh());
+      if (this.#walk.has(this.#open?.chatId)) this.#open?.listed();
       this.#draw();
     } catch (error) {
       if (!(error instanceof ChatClientError)) throw error;

@@ -5,10 +5,12 @@
 //  - A returning device shortens the client's own back-off, but not a wait that the server asked for.
 //  - It forgets earlier failures when the replica advanced or a connection lasted, not when a connection merely opened:
 //    otherwise it would reconnect without pause to a server that accepts and drops.
+//  - It looks again for a chat that has never existed, a bounded number of times, and shows `closed` meanwhile.
 import { isFinalReset } from './state/chat-replica.ts';
 import type { ChatReplica, Verdict } from './state/chat-replica.ts';
 import type { Environment, WakeReason } from './environment.ts';
 import type { ControlEvent } from './protocol/wire-events.ts';
+import { MissingChat } from './wire/missing-chat.ts';
 import { ReconnectPlan } from './wire/reconnect-plan.ts';
 import type { TokenSource } from './http/token-source.ts';
 import type { WireChoice } from './wire/wire-choice.ts';
@@ -23,7 +25,8 @@ export type ConnectionState =
   /** The device reports no network. The client retries when the network returns, and from time to time. */
   | { readonly state: 'offline'; readonly retryInMs: number }
   | { readonly state: 'waiting'; readonly retryInMs: number }
-  /** Final, except that a message to a chat that did not exist opens it again. */
+  /** Final, except for a chat that did not exist (`not-found`): it opens when a message creates it, and when the
+   *  client finds it later. The client looks for it in growing intervals, and when the device comes back. */
   | { readonly state: 'closed'; readonly reason: ClosedReason; readonly detail: string };
 
 export interface ConnectionParts {
@@ -55,10 +58,12 @@ export class ChatConnection {
   #token = '';
   /** May be active while an attempt runs: a server that announced its end sends events until then. */
   readonly #plan: ReconnectPlan;
+  readonly #missing: MissingChat;
 
   constructor(parts: ConnectionParts) {
     this.#parts = parts;
-    this.#plan = new ReconnectPlan(parts.environment, () => this.connect());
+    this.#plan = new ReconnectPlan(parts.environment, () => (this.#isMissing() ? this.#look() : this.connect()));
+    this.#missing = new MissingChat(parts.environment, () => this.#look());
   }
 
   get state(): ConnectionState {
@@ -76,6 +81,7 @@ export class ChatConnection {
 
   /** Drops the current connection, and connects now. */
   connect(): void {
+    this.#missing.cancel();
     this.#drop();
     const attemptId = this.#attemptId;
     this.#set({ state: 'connecting' });
@@ -89,13 +95,34 @@ export class ChatConnection {
     this.connect();
   }
 
+  /** Somebody else may have created the chat: looks for it now if the server had none. */
+  lookAgain(): void {
+    if (!this.#isMissing() || this.#plan.wanted === 'by-server') return;
+    this.#missing.forget();
+    this.#look();
+  }
+
   wake(reason: WakeReason): void {
-    if (this.#attempt !== undefined) this.#attempt.wake(reason);
+    if (this.#isMissing()) this.lookAgain();
+    else if (this.#attempt !== undefined) this.#attempt.wake(reason);
     else if (this.#plan.wanted === 'by-us') this.connect();
   }
 
   close(): void {
-    if (this.#state.state !== 'closed') this.#finish('closed', 'closed here');
+    this.#missing.cancel();
+    if (this.#state.state !== 'closed' || this.#isMissing()) this.#finish('closed', 'closed here');
+  }
+
+  /** A chat that this client has read before, and that is gone, does not come back. */
+  #isMissing(): boolean {
+    const { replica } = this.#parts;
+    return this.#state.state === 'closed' && this.#state.reason === 'not-found' && replica.resumeFrom === undefined;
+  }
+
+  /** An attempt behind the state `closed`: most looks find nothing, and a view must not flicker for them. */
+  #look(): void {
+    this.#drop();
+    void this.#open(this.#attemptId);
   }
 
   async #open(attemptId: number): Promise<void> {
@@ -137,6 +164,7 @@ export class ChatConnection {
     this.#parts.wires.opened(name);
     this.#openedAt = this.#parts.environment.now();
     this.#refusals = 0;
+    this.#missing.forget();
     if (this.#everOpened && this.#parts.replica.resumeFrom !== undefined) this.#resumes += 1;
     this.#everOpened = true;
     this.#set({ state: 'catching-up' });
@@ -181,7 +209,8 @@ export class ChatConnection {
         else this.#backOff();
         break;
       case 'stale':
-        this.connect();
+        if (this.#isMissing()) this.#look();
+        else this.connect();
         break;
       case 'later':
         this.#drop();
@@ -193,7 +222,14 @@ export class ChatConnection {
         break;
       case 'final':
         this.#finish(end.reason, end.detail);
+        if (this.#isMissing()) this.#missed();
     }
+  }
+
+  #missed(): void {
+    // The server took the token: only refusals in a row count.
+    this.#refusals = 0;
+    this.#missing.lookLater();
   }
 
   /** A refused token is renewed once; if the server refuses the new one too, it would refuse the next as well. */
@@ -233,6 +269,7 @@ export class ChatConnection {
   }
 
   #showWait(): void {
+    if (this.#isMissing()) return;
     const state = this.#parts.environment.isOnline() ? 'waiting' : 'offline';
     this.#set({ state, retryInMs: this.#plan.leftMs });
   }

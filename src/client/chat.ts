@@ -216,9 +216,10 @@ export class Chat {
     this.#outbox.discard(messageId);
   }
 
-  /** Drops the current connection, and resumes over a new one. */
+  /** Drops the current connection, and resumes over a new one. A chat that did not exist is looked for now. */
   reconnect(): void {
     if (this.#connection.state.state !== 'closed') this.#connection.connect();
+    else this.#connection.lookAgain();
   }
 
   /** The device came back. The client calls this; a program only on platforms without such events. */

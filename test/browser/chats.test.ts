@@ -143,6 +143,22 @@ describe('the list of chats', () => {
   });
 });
 
+describe('an address of a chat that does not exist yet', () => {
+  it(
+    'shows the chat as soon as another tab or client creates it, without a reload',
+    async () => {
+      const page = await openPage();
+      await page.goto(`${server.url}/#chat=not-yet`);
+      await page.getByText('There is no chat at this address').waitFor();
+      await call('POST', '/sessions/not-yet/messages', { content: 'count 3 at 100/s' });
+      await untilCompleted(page);
+      expect(await shownAnswer(page)).toBe('1 2 3');
+      expect(await page.getByText('There is no chat at this address').isVisible()).toBe(false);
+    },
+    timeLimit(60_000),
+  );
+});
+
 describe('a page in another window', () => {
   it('lists the chats of other clients when its reader comes back to it', async () => {
     context = await browser.newContext();

@@ -1,7 +1,9 @@
 // When a connection is used, when it is left, and when the client stops: over real sockets, on both wires.
 import { describe, expect, it } from 'vitest';
 import { SOCKET_QUIET_MS } from '../../src/client/wire/shared-socket.ts';
-import { isClosed, isLive, isWaiting, openClient, shows, texts } from './open-client.ts';
+import { LOOKS_MAX, MissingChat } from '../../src/client/wire/missing-chat.ts';
+import { ManualEnvironment } from './manual-environment.ts';
+import { isClosed, isLive, isWaiting, openClient, shows, texts, until } from './open-client.ts';
 
 const ANSWER = ['half ', 'an ', 'answer'];
 const EXPECTED = ['user: why', `assistant: ${ANSWER.join('')}`];
@@ -115,6 +117,38 @@ describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
     expect(texts(await shows(chat, isLive))).toEqual(['user: hello']);
   });
 
+  it('finds a missing chat that somebody else creates, and shows no attempt that finds nothing', async () => {
+    const { server, client, environment } = await openClient({ transport, hurryUpToMs: 0 });
+    const chat = client.chat('fresh');
+    await shows(chat, isClosed);
+    const states = new Set<string>();
+    chat.subscribe(() => states.add(chat.snapshot().connection.state));
+    const looks = (): number =>
+      transport === 'sse'
+        ? server.requests.length
+        : server.frames.filter(({ frame }) => frame['type'] === 'subscribe').length;
+    environment.advance(1_000);
+    await until(() => looks() === 2 && environment.waits.includes(2_000));
+    expect([...states]).not.toContain('connecting');
+    server.chat('fresh').appendTurn('1', 'why', ANSWER);
+    environment.advance(2_000);
+    expect(texts(await shows(chat, isLive))).toEqual(EXPECTED);
+    expect(looks()).toBe(3);
+  });
+
+  it('looks for a missing chat when the device comes back, and never after it was closed', async () => {
+    const { server, client, environment } = await openClient({ transport, hurryUpToMs: 0 });
+    const [chat, left] = [client.chat('fresh'), client.chat('left')];
+    await Promise.all([shows(chat, isClosed), shows(left, isClosed)]);
+    left.close();
+    for (const id of ['fresh', 'left']) server.chat(id).appendTurn('1', 'why', ANSWER);
+    environment.wake('visible');
+    left.wake('visible');
+    await shows(chat, isLive);
+    environment.advance(60_000);
+    expect(left.snapshot().connection).toMatchObject({ state: 'closed', reason: 'closed' });
+  });
+
   it('keeps showing a removed chat, and reports the removal', async () => {
     const { server, client } = await openClient({ transport });
     server.chat('c').appendTurn('1', 'why', ANSWER);
@@ -201,5 +235,30 @@ describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
     environment.advance(0);
     expect(environment.waits).toEqual([]);
     expect(client.chat('c')).not.toBe(chat);
+  });
+});
+
+describe('a missing chat', () => {
+  it('is looked for in growing intervals, a bounded number of times, and anew after a reason', () => {
+    const environment = new ManualEnvironment();
+    let looks = 0;
+    const missing = new MissingChat(environment, () => {
+      looks += 1;
+      missing.lookLater();
+    });
+    missing.lookLater();
+    const waits: number[] = [];
+    while (environment.waits.length > 0) {
+      waits.push(...environment.waits);
+      environment.advance(environment.waits[0] ?? 0);
+    }
+    expect(looks).toBe(LOOKS_MAX);
+    expect(waits).toEqual([...waits].sort((a, b) => a - b));
+    expect(waits[0]).toBe(1_000);
+    missing.forget();
+    missing.lookLater();
+    expect(environment.waits).toEqual([1_000]);
+    missing.cancel();
+    expect(environment.waits).toEqual([]);
   });
 });

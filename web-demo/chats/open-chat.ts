@@ -168,6 +168,11 @@ export class OpenChat {
     await this.#chat?.stop(runId);
   }
 
+  /** The server has listed the chat: where it had none at this address before, it is read now. */
+  listed(): void {
+    if (this.#chat !== undefined && !this.#exists()) this.#chat.reconnect();
+  }
+
   /** No longer on the page. What is on its way still arrives. */
   leave(): void {
     this.#isLeft = true;

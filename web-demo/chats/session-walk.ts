@@ -23,6 +23,10 @@ export class SessionWalk {
     return [...byId.values()];
   }
 
+  has(chatId: string | undefined): boolean {
+    return this.#pages.some(({ sessions }) => sessions.some(({ sessionId }) => sessionId === chatId));
+  }
+
   /** Whether there are chats that were not read. */
   get more(): boolean {
     return this.#pages.at(-1)?.more === true;
