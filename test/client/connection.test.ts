@@ -239,7 +239,7 @@ describe.each(['sse', 'websocket'] as const)('over %s', (transport) => {
 });
 
 describe('a missing chat', () => {
-  it('is looked for in growing intervals, a bounded number of times, and anew after a reason', () => {
+  it('is looked for in growing intervals, a bounded number of times, and again from the first wait after a reason', () => {
     const environment = new ManualEnvironment();
     let looks = 0;
     const missing = new MissingChat(environment, () => {

@@ -5,7 +5,7 @@ import type { Environment } from '../environment.ts';
 /** Upper bound of the first wait, in ms; each further one doubles it. */
 const FIRST_LOOK_MS = 2_000;
 const LOOK_MS_MAX = 60_000;
-/** About five minutes. A returning device, or the caller, begins anew. */
+/** About five minutes. A returning device, or the caller, starts the count again. */
 export const LOOKS_MAX = 9;
 
 export class MissingChat {
