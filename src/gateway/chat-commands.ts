@@ -10,10 +10,12 @@ import type { AnsweredInput, Inputs, OpenInput } from '../session/inputs.ts';
 import type { Branch, Branches, Regeneration } from '../session/branches.ts';
 import type { Prompt, Runs, SentPrompt } from '../session/runs.ts';
 import type { SessionRef } from '../session/session-ref.ts';
+import type { NamedReply } from '../session/waits/named-replies.ts';
 import { sessionAttributes, traced, type SpanOptions, type WorkSpan } from '../base/tracing.ts';
 import { grantPriority, requireWrite, type Identity } from './auth/identity.ts';
 import type { CancelWatch } from './watch/cancel-watch.ts';
 import type { GatewayConfig } from './gateway-config.ts';
+import { GatewayError } from './gateway-error.ts';
 import { modelFor } from './known-agents.ts';
 import { newSession } from './http/new-session.ts';
 import { checkedFields } from './prompt-fields.ts';
@@ -200,15 +202,26 @@ export class ChatCommands {
     };
   }
 
-  /** Answers what a run asked a human for. The same answer again has the same reply.
+  /** Answers one thing that a run asked a human for. @throws as `answerInputs` */
+  async answerInput(identity: Identity, sessionId: string, inputId: string, reply: InputReply): Promise<AnsweredInput> {
+    const [answered] = await this.answerInputs(identity, sessionId, [{ inputId, reply }]);
+    if (answered === undefined) throw new GatewayError('internal');
+    return answered;
+  }
+
+  /** Answers what runs asked a human for: all of these inputs, or none. The same answers again have the same replies.
    *  @throws GatewayError draining, forbidden; SessionError not-found, input-not-found, already-answered, not-waiting,
    *  invalid-answer, too-large, contended */
-  async answerInput(identity: Identity, sessionId: string, inputId: string, reply: InputReply): Promise<AnsweredInput> {
+  async answerInputs(
+    identity: Identity,
+    sessionId: string,
+    replies: readonly NamedReply[],
+  ): Promise<readonly AnsweredInput[]> {
     const { readiness, inputs, reads } = this.#deps;
     readiness.mustNotDrain();
     requireWrite(identity);
     const ref = await this.#deps.sessionIds.find(identity, sessionId);
-    return reads.inTurn(identity.principal, () => inputs.answer(identity.principal, ref, inputId, reply));
+    return reads.inTurn(identity.principal, () => inputs.answerAll(identity.principal, ref, replies));
   }
 
   /** The inputs that wait for an answer, oldest first. @throws SessionError not-found */

@@ -1,21 +1,22 @@
-// The commands on what runs ask a human for: answer an input, list the open ones, and close them at their time. On any
+// The commands on what runs ask a human for: answer inputs, list the open ones, and close them at their time. On any
 // node, each as one conditional append. The worker's side is in waits/ask-inputs.ts.
 import type { Broker } from '../broker/broker.ts';
 import { isBrokerError } from '../broker/errors.ts';
 import type { Clock } from '../base/clock.ts';
 import type { CommandLog, LoadedState } from './commands/command-log.ts';
-import { findRun, type RunInfo } from './commands/command-state.ts';
+import { findRun, type CommandState, type RunInfo } from './commands/command-state.ts';
 import { isOpenInput, type RunInput } from './commands/run-inputs.ts';
 import { SteadyTime } from './commands/steady-time.ts';
 import { SessionError } from './errors.ts';
-import type { InputReply, InputRequested } from './events/wait-events.ts';
+import type { InputRequested } from './events/wait-events.ts';
 import { loadOwned, requireOwner } from './require-owner.ts';
 import type { Principal, SessionRef } from './session-ref.ts';
 import { waitExpiryTopic } from './topic-names.ts';
-import { countOpen, decideAnswer, decideExpiry, findInput, isRepeated } from './waits/decide-wait.ts';
-import { findEndedInput, readAsked } from './waits/find-asked.ts';
+import { countOpen, decideAnswers, decideExpiry, findInput, isRepeated, type FoundInput } from './waits/decide-wait.ts';
+import { findEndedInputs, readAsked, type EndedInput } from './waits/find-asked.ts';
+import { checkReply, replyHash } from './waits/input-reply.ts';
+import { namingInput, uniqueReplies, type NamedReply } from './waits/named-replies.ts';
 import { pickAsked } from './waits/new-wait.ts';
-import { checkReply, checkReplySize, replyHash } from './waits/input-reply.ts';
 import type { WaitExpiry } from './waits/wait-expiry.ts';
 
 /** Tries of one answer. At each of them the chat began another epoch, or the run ended, after it was loaded. */
@@ -51,15 +52,21 @@ export class Inputs {
     this.#time = new SteadyTime(deps.clock);
   }
 
-  /** Stores at most one answer to an input, on however many nodes and however often it is sent. The same answer again
-   *  has the same reply, also after the run has ended.
+  /** Stores at most one answer to each input, on however many nodes and however often it is sent: all of the new ones
+   *  in one append, or none. An answer that is stored already has the same reply as before, also after its run has
+   *  ended. The replies are in the order of the request. Where a request has several answers, its refusal names the
+   *  input.
    *  @throws SessionError not-found, input-not-found, already-answered, not-waiting, invalid-answer, too-large,
    *  contended */
-  async answer(principal: Principal, ref: SessionRef, inputId: string, reply: InputReply): Promise<AnsweredInput> {
-    checkReplySize(reply);
+  async answerAll(
+    principal: Principal,
+    ref: SessionRef,
+    replies: readonly NamedReply[],
+  ): Promise<readonly AnsweredInput[]> {
+    const once = uniqueReplies(replies);
     for (let attempt = 1; attempt <= ANSWER_ATTEMPTS_MAX; attempt += 1) {
-      const answered = await this.#tryAnswer(principal, ref, inputId, reply);
-      if (answered !== undefined) return answered;
+      const answered = await this.#tryAnswer(principal, ref, once);
+      if (answered !== undefined) return replies.map(({ inputId }) => mustHave(answered, inputId));
     }
     throw new SessionError('contended');
   }
@@ -68,39 +75,45 @@ export class Inputs {
   async #tryAnswer(
     principal: Principal,
     ref: SessionRef,
-    inputId: string,
-    reply: InputReply,
-  ): Promise<AnsweredInput | undefined> {
-    const { broker, log } = this.#deps;
-    const seen = await loadOwned(log, principal, ref);
-    const hash = replyHash(reply);
-    const known = findInput(seen.state, inputId);
-    if (known === undefined) return this.#answerEnded(ref, seen, inputId, hash);
-    if (isOpenInput(known.input)) checkReply(await readAsked(broker, ref, seen.epoch, known.input), reply);
-    const answered = await log.transact<(AnsweredInput & { readonly leg?: number }) | undefined>(ref, (loaded) => {
+    replies: readonly NamedReply[],
+  ): Promise<ReadonlyMap<string, AnsweredInput> | undefined> {
+    const seen = await loadOwned(this.#deps.log, principal, ref);
+    const ended = await this.#checkAll(ref, seen, replies);
+    const stored = await this.#deps.log.transact<Stored | undefined>(ref, (loaded) => {
       const { state, epoch } = requireOwner(principal, loaded);
-      const found = findInput(state, inputId);
-      if (epoch !== seen.epoch || found === undefined) return { unchanged: undefined };
-      const { run } = found;
-      const { runId, leg = 0 } = run;
-      if (isRepeated(found.input, hash)) return { unchanged: { runId, open: countOpen(run) } };
-      const by = { by: principal.user, createdAt: this.#timeOf(run) };
-      return {
-        ...decideAnswer(state, found, reply, by),
-        answer: () => ({ runId, open: countOpen(run) - 1, leg }),
-      };
+      if (epoch !== seen.epoch) return { unchanged: undefined };
+      const found = findReplies(state, replies, ended);
+      if (found === undefined) return { unchanged: undefined };
+      const given = found.filter(({ isRepeated }) => !isRepeated);
+      if (given.length === 0) return { unchanged: { answered: answersIn(state, replies, ended), queued: [] } };
+      const timed = given.map((one) => ({ ...one, createdAt: this.#timeOf(one.run) }));
+      const decision = decideAnswers(state, timed, principal.user);
+      const answered = answersIn(decision.after, replies, ended);
+      return { ...decision, answer: () => ({ answered, queued: queuedBy(state, decision.after) }) };
     });
-    if (answered === undefined) return undefined;
-    const { runId, open, leg } = answered;
-    if (open === 0 && leg !== undefined) await this.#dropExpiry({ ...ref, runId, leg });
-    return { runId, open };
+    for (const { runId, leg = 0 } of stored?.queued ?? []) await this.#dropExpiry({ ...ref, runId, leg });
+    return stored?.answered;
   }
 
-  async #answerEnded(ref: SessionRef, seen: LoadedState, inputId: string, hash: string): Promise<AnsweredInput> {
-    const ended = await findEndedInput(this.#deps.broker, ref, seen, inputId);
-    if (ended === undefined) throw new SessionError('input-not-found');
-    if (isRepeated(ended, hash)) return { runId: ended.runId, open: 0 };
-    throw new SessionError('not-waiting', { message: 'the run of this input has ended' });
+  /** Checks each reply against what was asked for. Returns the inputs of runs that have ended; each of them has the
+   *  same answer already. */
+  async #checkAll(
+    ref: SessionRef,
+    seen: LoadedState,
+    replies: readonly NamedReply[],
+  ): Promise<ReadonlyMap<string, EndedInput>> {
+    const { broker } = this.#deps;
+    const unknown = replies.filter(({ inputId }) => findInput(seen.state, inputId) === undefined);
+    const ended = await findEndedInputs(broker, ref, seen, new Set(unknown.map(({ inputId }) => inputId)));
+    for (const named of replies) {
+      const input = findInput(seen.state, named.inputId)?.input;
+      if (input === undefined) namingInput(replies, named, () => checkEnded(ended.get(named.inputId), named));
+      else if (isOpenInput(input)) {
+        const asked = await readAsked(broker, ref, seen.epoch, input);
+        namingInput(replies, named, () => checkReply(asked, named.reply));
+      }
+    }
+    return ended;
   }
 
   /** The open inputs of the session's runs, oldest first. @throws SessionError not-found */
@@ -149,4 +162,63 @@ export class Inputs {
       this.#deps.onError(error);
     }
   }
+}
+
+interface Stored {
+  readonly answered: ReadonlyMap<string, AnsweredInput>;
+  /** The runs that wait no more, as they were. */
+  readonly queued: readonly RunInfo[];
+}
+
+type FoundReply = FoundInput & NamedReply & { readonly isRepeated: boolean };
+
+/** @throws SessionError input-not-found, already-answered, not-waiting */
+function checkEnded(ended: EndedInput | undefined, { reply }: NamedReply): void {
+  if (ended === undefined) throw new SessionError('input-not-found');
+  if (!isRepeated(ended, replyHash(reply)))
+    throw new SessionError('not-waiting', { message: 'the run of this input has ended' });
+}
+
+/** The replies whose runs have not ended. Undefined: another run has ended since.
+ *  @throws SessionError already-answered, not-waiting */
+function findReplies(
+  state: CommandState,
+  replies: readonly NamedReply[],
+  ended: ReadonlyMap<string, EndedInput>,
+): readonly FoundReply[] | undefined {
+  const found: FoundReply[] = [];
+  for (const named of replies) {
+    if (ended.has(named.inputId)) continue;
+    const one = findInput(state, named.inputId);
+    if (one === undefined) return undefined;
+    const hash = replyHash(named.reply);
+    found.push({ ...one, ...named, isRepeated: namingInput(replies, named, () => isRepeated(one.input, hash)) });
+  }
+  return found;
+}
+
+/** By the ids of their inputs. */
+function answersIn(
+  state: CommandState,
+  replies: readonly NamedReply[],
+  ended: ReadonlyMap<string, EndedInput>,
+): ReadonlyMap<string, AnsweredInput> {
+  return new Map(
+    replies.map(({ inputId }) => {
+      const run = findInput(state, inputId)?.run;
+      const { runId } = run ?? mustHave(ended, inputId);
+      return [inputId, { runId, open: run === undefined ? 0 : countOpen(run) }];
+    }),
+  );
+}
+
+/** Every input of a request was found, or the request was refused. */
+function mustHave<T>(found: ReadonlyMap<string, T>, inputId: string): T {
+  const one = found.get(inputId);
+  if (one === undefined) throw new Error('an input of the request was not found');
+  return one;
+}
+
+function queuedBy(before: CommandState, after: CommandState): readonly RunInfo[] {
+  return before.runs.filter(({ runId, state }) => state === 'waiting' && findRun(after, runId)?.state !== 'waiting');
 }

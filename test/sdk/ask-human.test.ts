@@ -6,6 +6,7 @@ import { CommandLog } from '../../src/session/commands/command-log.ts';
 import type { AgentChat, AgentHandler } from '../../src/sdk/agent-handler.ts';
 import type { AgentWriter } from '../../src/sdk/agent-writer.ts';
 import { eventually } from '../support/wait-for.ts';
+import { answerOne } from '../support/waiting-run.ts';
 import { AgentRig, Latch } from './agent-rig.ts';
 
 let rig: AgentRig;
@@ -33,7 +34,7 @@ async function open(): Promise<readonly string[]> {
 }
 
 async function reply(given: InputReply): Promise<void> {
-  for (const inputId of await open()) await inputs.answer(rig.you, rig.trip, inputId, given);
+  for (const inputId of await open()) await answerOne(inputs, rig.you, rig.trip, inputId, given);
 }
 
 /** Asks before it sends. */

@@ -14,7 +14,7 @@ import { openLog, segmentPath } from '../broker/log/opened-log.ts';
 import { allTopics, ENGINES } from '../support/each-engine.ts';
 import { RedisServer } from '../support/redis-server.ts';
 import { eventually } from '../support/wait-for.ts';
-import { ALICE, WaitNode } from '../support/waiting-run.ts';
+import { ALICE, answerOne, WaitNode } from '../support/waiting-run.ts';
 import { wrapBroker } from '../support/wrapped-broker.ts';
 
 const YOU = { tenant: 't', user: 'you' };
@@ -105,7 +105,7 @@ test('a waiting run whose chat has lost its newest state ends with its inputs cl
   const { messages } = await again.sessions.history(ALICE, DAMAGED, 10, undefined);
   expect(messages[1]).toMatchObject({ status: 'failed', inputs: [{ closed: 'cancelled' }] });
   const inputId = inputIdOf(run.run.runId, 0, 'a');
-  const answer = again.inputs.answer(ALICE, DAMAGED, inputId, { approved: true });
+  const answer = answerOne(again.inputs, ALICE, DAMAGED, inputId, { approved: true });
   await expect(answer).rejects.toMatchObject({ code: 'not-waiting' });
 });
 

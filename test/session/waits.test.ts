@@ -2,12 +2,13 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { WaitExpiries } from '../../src/gateway/watch/wait-expiries.ts';
 import { decodeEvent, type ChatEvent } from '../../src/session/events/chat-event.ts';
+import type { InputReply } from '../../src/session/events/wait-events.ts';
 import { chatTopic, requestTopic } from '../../src/session/topic-names.ts';
 import { inputIdOf, RUN_INPUTS_MAX, RUN_LEGS_MAX, WAIT_INPUTS_MAX, WAIT_MS } from '../../src/session/waits/new-wait.ts';
 import { allTopics, ENGINES, type OpenEngine, type TestEngine } from '../support/each-engine.ts';
 import { RedisServer } from '../support/redis-server.ts';
 import { eventually } from '../support/wait-for.ts';
-import { ALICE, PROMPT, WaitNode, type PlayedRun } from '../support/waiting-run.ts';
+import { ALICE, answerOne, PROMPT, WaitNode, type PlayedRun } from '../support/waiting-run.ts';
 
 const REF = { tenant: 'default', sessionId: 'chat' };
 const HOUR = 60 * 60 * 1000;
@@ -88,7 +89,10 @@ describe.each(ENGINES)('on the engine %s, a run that waits', (_name, open) => {
       },
     ]);
     expect(await requests(node)).toBe(1);
-    expect(await restarted.inputs.answer(ALICE, REF, idOf(first, 'a'), { approved: true })).toEqual({ runId, open: 0 });
+    expect(await answerOne(restarted.inputs, ALICE, REF, idOf(first, 'a'), { approved: true })).toEqual({
+      runId,
+      open: 0,
+    });
     expect(await requests(node)).toBe(2);
     const second = await restarted.take(REF, runId);
     expect(second.run).toMatchObject({ state: 'running', leg: 1, attempt: 2 });
@@ -135,8 +139,8 @@ describe.each(ENGINES)('on the engine %s, a run that waits', (_name, open) => {
     await run.ask({ inputs: [QUESTION] });
     const inputId = idOf(run, 'q');
     const answers = await Promise.allSettled([
-      node.inputs.answer(ALICE, REF, inputId, { value: 'red' }),
-      other.inputs.answer(ALICE, REF, inputId, { value: 'blue' }),
+      answerOne(node.inputs, ALICE, REF, inputId, { value: 'red' }),
+      answerOne(other.inputs, ALICE, REF, inputId, { value: 'blue' }),
     ]);
     expect(answers.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
     const refused = answers.find((one) => one.status === 'rejected');
@@ -152,17 +156,17 @@ describe.each(ENGINES)('on the engine %s, a run that waits', (_name, open) => {
     const run = await node.begin(REF);
     await run.ask({ inputs: [APPROVAL, QUESTION] });
     const { runId } = run.run;
-    const answer = () => node.inputs.answer(ALICE, REF, idOf(run, 'a'), { approved: false, reason: 'no' });
+    const answer = () => answerOne(node.inputs, ALICE, REF, idOf(run, 'a'), { approved: false, reason: 'no' });
     expect(await answer()).toEqual({ runId, open: 1 });
     expect(await answer()).toEqual({ runId, open: 1 });
     expect((await node.run(REF, runId))?.state).toBe('waiting');
-    await node.inputs.answer(ALICE, REF, idOf(run, 'q'), { value: 'red' });
+    await answerOne(node.inputs, ALICE, REF, idOf(run, 'q'), { value: 'red' });
     await (await node.take(REF, runId)).complete();
     expect(await answer()).toEqual({ runId, open: 0 });
-    await expect(node.inputs.answer(ALICE, REF, idOf(run, 'q'), { value: 'blue' })).rejects.toMatchObject({
+    await expect(answerOne(node.inputs, ALICE, REF, idOf(run, 'q'), { value: 'blue' })).rejects.toMatchObject({
       code: 'already-answered',
     });
-    await expect(node.inputs.answer(ALICE, REF, 'in_other', { approved: true })).rejects.toMatchObject({
+    await expect(answerOne(node.inputs, ALICE, REF, 'in_other', { approved: true })).rejects.toMatchObject({
       code: 'input-not-found',
     });
   });
@@ -173,7 +177,7 @@ describe.each(ENGINES)('on the engine %s, a run that waits', (_name, open) => {
     const run = await node.begin(REF);
     const { runId } = run.run;
     await run.ask({ inputs: [APPROVAL, QUESTION], expiresInMs: HOUR });
-    await node.inputs.answer(ALICE, REF, idOf(run, 'q'), { value: 'red' });
+    await answerOne(node.inputs, ALICE, REF, idOf(run, 'q'), { value: 'red' });
     await node.clock.advance(HOUR - 1_000);
     expect((await node.run(REF, runId))?.state).toBe('waiting');
     await eventually(async () => {
@@ -182,7 +186,7 @@ describe.each(ENGINES)('on the engine %s, a run that waits', (_name, open) => {
     });
     expect((await typesOf(node)).slice(-3)).toEqual(['run.waiting', 'input.answered', 'input.closed']);
     expect(await requests(node)).toBe(2);
-    await expect(node.inputs.answer(ALICE, REF, idOf(run, 'a'), { approved: true })).rejects.toMatchObject({
+    await expect(answerOne(node.inputs, ALICE, REF, idOf(run, 'a'), { approved: true })).rejects.toMatchObject({
       code: 'not-waiting',
     });
     await eventually(async () => (await allTopics(node.broker, 'wait-expiries')).length === 0);
@@ -232,7 +236,7 @@ describe.each(ENGINES)('on the engine %s, a run that waits', (_name, open) => {
     expect((await typesOf(node)).slice(-2)).toEqual(['input.closed', 'run.cancelled']);
     expect(await allTopics(node.broker, 'wait-expiries')).toEqual([]);
     await expect(run.say(0, 6, 'late')).rejects.toMatchObject({ code: 'fenced' });
-    await expect(node.inputs.answer(ALICE, REF, idOf(run, 'a'), { approved: true })).rejects.toMatchObject({
+    await expect(answerOne(node.inputs, ALICE, REF, idOf(run, 'a'), { approved: true })).rejects.toMatchObject({
       code: 'not-waiting',
     });
     expect((await node.run(REF, next.runId))?.state).toBe('queued');
@@ -262,7 +266,7 @@ describe.each(ENGINES)('on the engine %s, a run that waits', (_name, open) => {
     await run.ask({ inputs: [APPROVAL] });
     const refused = { code: 'not-waiting' };
     await expect(node.runs.withdraw(ALICE, REF, messageId)).rejects.toMatchObject(refused);
-    await node.inputs.answer(ALICE, REF, idOf(run, 'a'), { approved: true });
+    await answerOne(node.inputs, ALICE, REF, idOf(run, 'a'), { approved: true });
     expect((await node.run(REF, runId))?.state).toBe('queued');
     await expect(node.runs.withdraw(ALICE, REF, messageId)).rejects.toMatchObject(refused);
     await expect(node.runs.edit(ALICE, REF, messageId, 'x', () => undefined)).rejects.toMatchObject(refused);
@@ -274,7 +278,7 @@ describe.each(ENGINES)('on the engine %s, a run that waits', (_name, open) => {
     const { holder } = run;
     expect(await run.ask({ inputs: [APPROVAL] }, holder)).toBe('waiting');
     expect(await run.ask({ inputs: [APPROVAL] }, holder)).toBe('waiting');
-    await node.inputs.answer(ALICE, REF, idOf(run, 'a'), { approved: true });
+    await answerOne(node.inputs, ALICE, REF, idOf(run, 'a'), { approved: true });
     expect(await run.ask({ inputs: [APPROVAL] }, holder)).toBe('waiting');
     expect((await typesOf(node)).filter((type) => type === 'run.waiting')).toHaveLength(1);
     const resumed = await node.take(REF, run.run.runId);
@@ -294,7 +298,7 @@ describe.each(ENGINES)('on the engine %s, a run that waits', (_name, open) => {
     const node = await openNode(open);
     const run = await node.begin(REF);
     await run.ask({ inputs: [APPROVAL] });
-    await node.inputs.answer(ALICE, REF, idOf(run, 'a'), { approved: true });
+    await answerOne(node.inputs, ALICE, REF, idOf(run, 'a'), { approved: true });
     const { runId } = run.run;
     await node.take(REF, runId);
     const taken = await node.take(REF, runId);
@@ -309,7 +313,7 @@ describe.each(ENGINES)('on the engine %s, a run that waits', (_name, open) => {
     await run.ask({ inputs: [APPROVAL], expiresInMs: 20 * 24 * HOUR });
     await node.clock.advance(20 * 24 * HOUR - HOUR);
     expect((await node.run(REF, run.run.runId))?.state).toBe('waiting');
-    await node.inputs.answer(ALICE, REF, idOf(run, 'a'), { approved: true });
+    await answerOne(node.inputs, ALICE, REF, idOf(run, 'a'), { approved: true });
     await (await node.take(REF, run.run.runId)).complete();
     const { expiresAt = '' } = await node.sessions.describe(ALICE, REF);
     expect(Date.parse(expiresAt) - node.clock.now()).toBe(60_000);
@@ -327,12 +331,12 @@ describe('an answer', () => {
 
   async function asked(input: Parameters<PlayedRun['ask']>[0]['inputs'][0]): Promise<{
     readonly node: WaitNode;
-    readonly answer: (reply: Parameters<WaitNode['inputs']['answer']>[3]) => Promise<unknown>;
+    readonly answer: (reply: InputReply) => Promise<unknown>;
   }> {
     const node = await openNode(memory);
     const run = await node.begin(REF);
     await run.ask({ inputs: [input] });
-    return { node, answer: (reply) => node.inputs.answer(ALICE, REF, idOf(run, input.key), reply) };
+    return { node, answer: (reply) => answerOne(node.inputs, ALICE, REF, idOf(run, input.key), reply) };
   }
 
   it.each([
@@ -379,7 +383,9 @@ describe('an answer', () => {
   it('of another user is refused like one of no session', async () => {
     const { node } = await asked(APPROVAL);
     const eve = { tenant: 'default', user: 'eve' };
-    await expect(node.inputs.answer(eve, REF, 'in_x', { approved: true })).rejects.toMatchObject({ code: 'not-found' });
+    await expect(answerOne(node.inputs, eve, REF, 'in_x', { approved: true })).rejects.toMatchObject({
+      code: 'not-found',
+    });
     await expect(node.inputs.listOpen(eve, REF)).rejects.toMatchObject({ code: 'not-found' });
   });
 });
@@ -415,7 +421,7 @@ describe('a wait', () => {
     for (let leg = 0; leg < RUN_LEGS_MAX - 1; leg += 1) {
       const inputs = [APPROVAL, { ...APPROVAL, key: 'b' }];
       await run.ask({ inputs });
-      for (const { key } of inputs) await node.inputs.answer(ALICE, REF, idOf(run, key), { approved: true });
+      for (const { key } of inputs) await answerOne(node.inputs, ALICE, REF, idOf(run, key), { approved: true });
       run = await node.take(REF, run.run.runId);
     }
     await expect(run.ask({ inputs: [APPROVAL] })).rejects.toThrow('legs');
@@ -424,7 +430,7 @@ describe('a wait', () => {
     const inputs = Array.from({ length: WAIT_INPUTS_MAX }, (_, i) => ({ ...APPROVAL, key: `${i}` }));
     for (let asked = 0; asked < RUN_INPUTS_MAX; asked += WAIT_INPUTS_MAX) {
       await many.ask({ inputs });
-      for (const { key } of inputs) await other.inputs.answer(ALICE, REF, idOf(many, key), { approved: true });
+      for (const { key } of inputs) await answerOne(other.inputs, ALICE, REF, idOf(many, key), { approved: true });
       many = await other.take(REF, many.run.runId);
     }
     await expect(many.ask({ inputs: [APPROVAL] })).rejects.toThrow('inputs');

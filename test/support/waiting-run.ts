@@ -7,16 +7,30 @@ import { foldDrafts } from '../../src/session/commands/decisions.ts';
 import { endRun, readRun, type FenceHolder } from '../../src/session/commands/run-ending.ts';
 import { AnswerBuilder } from '../../src/session/events/answer-builder.ts';
 import { encodeEvent, type ChatEvent, type RunTerminal } from '../../src/session/events/chat-event.ts';
-import { Inputs } from '../../src/session/inputs.ts';
+import type { InputReply } from '../../src/session/events/wait-events.ts';
+import { Inputs, type AnsweredInput } from '../../src/session/inputs.ts';
 import { Runs } from '../../src/session/runs.ts';
 import { Sessions } from '../../src/session/sessions.ts';
-import type { SessionRef } from '../../src/session/session-ref.ts';
+import type { Principal, SessionRef } from '../../src/session/session-ref.ts';
 import { chatTopic } from '../../src/session/topic-names.ts';
 import { askInputs, type Asked } from '../../src/session/waits/ask-inputs.ts';
 import type { NewWait } from '../../src/session/waits/new-wait.ts';
 
 export const ALICE = { tenant: 'default', user: 'alice' };
 export const PROMPT = { content: 'book it', agent: 'default', model: '', priority: 'normal', onBusy: 'queue' } as const;
+
+/** A request with one answer. */
+export async function answerOne(
+  inputs: Inputs,
+  principal: Principal,
+  ref: SessionRef,
+  inputId: string,
+  reply: InputReply,
+): Promise<AnsweredInput> {
+  const [answered] = await inputs.answerAll(principal, ref, [{ inputId, reply }]);
+  if (answered === undefined) throw new Error('no answer');
+  return answered;
+}
 
 let ids = 0;
 

@@ -11,6 +11,7 @@ import { ChatRig, joinAnswer, type PlayedCall, type RigOptions } from '../suppor
 import { ENGINES, type OpenEngine } from '../support/each-engine.ts';
 import { RedisServer } from '../support/redis-server.ts';
 import { eventually } from '../support/wait-for.ts';
+import { answerOne } from '../support/waiting-run.ts';
 
 const HOUR = 60 * 60 * 1000;
 const MAIL = { key: 'mail', kind: 'approval', toolCallId: 'c1', toolName: 'send_mail' } as const;
@@ -41,7 +42,7 @@ class WaitRig extends ChatRig {
   }
 
   answer(runId: string, key: string, reply: InputReply, leg = 0): Promise<unknown> {
-    return this.inputs.answer(this.alice, this.ref, inputIdOf(runId, leg, key), reply);
+    return answerOne(this.inputs, this.alice, this.ref, inputIdOf(runId, leg, key), reply);
   }
 
   /** Ends waits at their time, as a gateway does. */

@@ -40,17 +40,21 @@ export function isRepeated(input: Pick<RunInput, 'answered' | 'closed'>, hash: s
   throw new SessionError('already-answered', { details: { by, createdAt } });
 }
 
+/** A reply that is not stored yet. `createdAt`: by the run's own time. */
+export interface GivenReply extends FoundInput {
+  readonly reply: InputReply;
+  readonly createdAt: string;
+}
+
 /** The answer that leaves no input open makes the run queued again. */
-export function decideAnswer(
-  state: CommandState,
-  { run, input }: FoundInput,
-  reply: InputReply,
-  { by, createdAt }: { readonly by: string; readonly createdAt: string },
-): Decision {
-  const { runId } = run;
-  const { inputId } = input;
-  const event = { type: 'input.answered', runId, inputId, by, ...pickReply(reply), createdAt } as const;
-  return foldDrafts(state, [{ event, context: { bodyHash: replyHash(reply) } }]);
+export function decideAnswers(state: CommandState, given: readonly GivenReply[], by: string): Decision {
+  return foldDrafts(
+    state,
+    given.map(({ run: { runId }, input: { inputId }, reply, createdAt }) => ({
+      event: { type: 'input.answered', runId, inputId, by, ...pickReply(reply), createdAt },
+      context: { bodyHash: replyHash(reply) },
+    })),
+  );
 }
 
 /** Closes what is open, and fails the run if it may not continue without answers. */

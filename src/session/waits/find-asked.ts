@@ -4,7 +4,7 @@ import { BrokerError } from '../../broker/errors.ts';
 import type { LoadedState } from '../commands/command-log.ts';
 import type { RunInput } from '../commands/run-inputs.ts';
 import { decodeEvent, readableEvent } from '../events/chat-event.ts';
-import type { InputRequested } from '../events/wait-events.ts';
+import type { InputAnswered, InputClosed, InputRequested } from '../events/wait-events.ts';
 import { majorBatches } from '../history/major-records.ts';
 import type { SessionRef } from '../session-ref.ts';
 import { chatTopic } from '../topic-names.ts';
@@ -33,27 +33,34 @@ export interface EndedInput extends Pick<RunInput, 'answered'> {
   readonly runId: string;
 }
 
-/** Reads the chat backward. Undefined if no run asked for such an input, or too long ago.
+/** Reads the chat backward, once for all of these inputs. One that no run asked for, or too long ago, is left out.
  *  @throws BrokerError epoch-changed */
-export async function findEndedInput(
+export async function findEndedInputs(
   broker: Broker,
   ref: SessionRef,
   { epoch, at }: LoadedState,
-  inputId: string,
-): Promise<EndedInput | undefined> {
+  inputIds: ReadonlySet<string>,
+): Promise<ReadonlyMap<string, EndedInput>> {
+  const found = new Map<string, EndedInput>();
+  if (inputIds.size === 0) return found;
   let read = 0;
   const log = { topic: chatTopic(ref), epoch, next: at + 1 };
   for await (const batch of majorBatches(broker, log, at, 'backward')) {
     for (const item of batch.items) {
       const event = readableEvent(item);
-      if (event === undefined || !('inputId' in event) || event.inputId !== inputId) continue;
-      const { runId } = event;
-      if (event.type !== 'input.answered') return { runId };
-      const { by, createdAt } = event;
-      return { runId, answered: { by, createdAt, hash: replyHash(event) } };
+      if (event === undefined || !('inputId' in event) || !inputIds.has(event.inputId)) continue;
+      // The newest event of an input is its end.
+      if (!found.has(event.inputId)) found.set(event.inputId, endedBy(event));
     }
     read += batch.items.length;
-    if (read >= SEARCH_MAJORS_MAX) return undefined;
+    if (found.size === inputIds.size || read >= SEARCH_MAJORS_MAX) break;
   }
-  return undefined;
+  return found;
+}
+
+function endedBy(event: InputRequested | InputAnswered | InputClosed): EndedInput {
+  const { runId } = event;
+  if (event.type !== 'input.answered') return { runId };
+  const { by, createdAt } = event;
+  return { runId, answered: { by, createdAt, hash: replyHash(event) } };
 }

@@ -58,6 +58,11 @@ export function inputIdOf(runId: string, leg: number, key: string): string {
   return `in_${digest.slice(0, 22)}`;
 }
 
+/** Whether a text has the form of an input's id. */
+export function isInputId(text: string): boolean {
+  return /^in_[\w-]{22}$/.test(text);
+}
+
 /** The events of one wait: its inputs, and `run.waiting`. @throws InvalidWaitError */
 export function waitDrafts(run: RunInfo, wait: NewWait, createdAt: string): Draft[] {
   const { runId, leg = 0 } = run;

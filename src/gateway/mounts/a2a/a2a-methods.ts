@@ -135,8 +135,7 @@ export class A2aMethods {
     for (const [at, { inputId }] of answers.entries())
       if (!inputs.some((input) => input.request.inputId === inputId))
         throw invalidField(`message.parts[${at}].data.inputId`, 'names no input of the task');
-    for (const { inputId, reply } of answers)
-      await this.#deps.commands.answerInput(identity, task.sessionId, inputId, reply);
+    await this.#deps.commands.answerInputs(identity, task.sessionId, answers);
     return { task, history: undefined };
   }
 

@@ -43,12 +43,13 @@ export class AgUiRuns {
     const { commands } = this.#deps;
     let view = await this.#askingRun(request, identity, threadId, messageId, entries);
     // Nothing is answered where the request names an interrupt that is none.
-    const named = entries.map((entry) => ({ entry, asked: mustFind(view, entry) }));
-    for (const { entry, asked } of named) {
+    const replies = entries.flatMap((entry) => {
+      const { request: asked, closed } = mustFind(view, entry);
       // A client may only cancel an interrupt that has expired.
-      if (entry.isCancelled && asked.closed !== undefined) continue;
-      await commands.answerInput(identity, threadId, entry.interruptId, replyOf(entry, asked.request.kind));
-    }
+      if (entry.isCancelled && closed !== undefined) return [];
+      return [{ inputId: entry.interruptId, reply: replyOf(entry, asked.kind) }];
+    });
+    await commands.answerInputs(identity, threadId, replies);
     const last = view.inputs.findLast(({ request: { inputId } }) => entries.some((one) => one.interruptId === inputId));
     const fromLeg = (last?.leg ?? 0) + 1;
     view = await this.#read(request, identity, threadId, view.runId);

@@ -5,6 +5,7 @@ import Type from 'typebox';
 import { isSessionError, SessionError } from '../../../session/errors.ts';
 import type { InputKind, InputReply } from '../../../session/events/wait-events.ts';
 import type { OpenInput } from '../../../session/inputs.ts';
+import type { NamedReply } from '../../../session/waits/named-replies.ts';
 import type { Sessions } from '../../../session/sessions.ts';
 import { pageAnswers, type PageAnswer } from '../../../wires/ai-sdk/page-answers.ts';
 import { promptOf, type ChatPrompt } from '../../../wires/ai-sdk/ui-message.ts';
@@ -74,7 +75,7 @@ async function answerInputs(
   answers: readonly PageAnswer[],
 ): Promise<Submitted> {
   const answerTo = async (inputs: readonly OpenInput[]): Promise<Submitted | undefined> =>
-    answerEach(commands, identity, sessionId, answers, inputs);
+    answerThese(commands, identity, sessionId, answers, inputs);
   const submitted =
     (await answerTo(await commands.openInputs(identity, sessionId))) ??
     (await answerTo(await commands.askedInputs(identity, sessionId)));
@@ -83,15 +84,14 @@ async function answerInputs(
 }
 
 /** Undefined: no answer is to one of the inputs. */
-async function answerEach(
+async function answerThese(
   commands: ChatCommands,
   identity: Identity,
   sessionId: string,
   answers: readonly PageAnswer[],
   inputs: readonly OpenInput[],
 ): Promise<Submitted | undefined> {
-  let runId: string | undefined;
-  const answered: string[] = [];
+  const replies: NamedReply[] = [];
   for (const answer of answers) {
     const asked =
       'inputId' in answer
@@ -101,10 +101,10 @@ async function answerEach(
           );
     const inputId = 'inputId' in answer ? answer.inputId : asked?.inputId;
     if (inputId === undefined) continue;
-    runId = (await commands.answerInput(identity, sessionId, inputId, replyTo(asked?.kind, answer))).runId;
-    answered.push(inputId);
+    replies.push({ inputId, reply: replyTo(asked?.kind, answer) });
   }
-  return runId === undefined ? undefined : { runId, answered };
+  const last = (await commands.answerInputs(identity, sessionId, replies)).at(-1);
+  return last && { runId: last.runId, answered: replies.map(({ inputId }) => inputId) };
 }
 
 function replyTo(kind: InputKind | undefined, answer: PageAnswer): InputReply {

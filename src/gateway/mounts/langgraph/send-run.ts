@@ -82,9 +82,8 @@ async function answer(
   const answers = resumeAnswers(value, known, open);
   if (answers === undefined && open.length === 0) throw new SessionError('not-waiting', { message: 'no run waits' });
   if (answers === undefined) refuse('command.resume', 'must name each interrupt that it answers');
-  let runId = '';
-  for (const { input, reply } of answers)
-    ({ runId } = await deps.commands.answerInput(identity, threadId, input.inputId, reply));
+  const replies = answers.map(({ input: { inputId }, reply }) => ({ inputId, reply }));
+  const { runId = '' } = (await deps.commands.answerInputs(identity, threadId, replies)).at(-1) ?? {};
   const { inputs } = await readLegs(deps, identity, threadId, runId, request);
   const named = new Set(answers.map(({ input }) => input.inputId));
   const leg = inputs.findLast((one) => named.has(one.request.inputId))?.leg ?? 0;

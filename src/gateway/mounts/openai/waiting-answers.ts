@@ -68,8 +68,7 @@ export class WaitingAnswers {
     if (view === undefined) return undefined;
     const found = repliesOf(view, asked);
     if (found === undefined) return undefined;
-    for (const { inputId, reply } of found.replies)
-      await this.#deps.commands.answerInput(identity, sessionId, inputId, reply);
+    await this.#deps.commands.answerInputs(identity, sessionId, found.replies);
     return { runId: view.runId, sessionId, leg: found.leg + 1 };
   }
 
