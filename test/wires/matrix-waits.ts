@@ -1,5 +1,5 @@
 // The wires as clients of a run that waits for a human, each with its real client: what is asked is read over the wire
-// alone, and answered. A wire that cannot say an answer is not here.
+// alone, and answered. A wire that cannot say any answer is not here.
 import { HttpAgent } from '@ag-ui/client';
 import { Role, type Part, type SendMessageRequest } from '@a2a-js/sdk';
 import { follow as followTask, Held } from './a2a/a2a-rig.ts';
@@ -13,6 +13,7 @@ import {
   turnOf,
   langGraphOf,
   native,
+  openaiOf,
   textOfState,
   type Served,
 } from './matrix-wires.ts';
@@ -40,6 +41,13 @@ export interface WireOfWaits {
   readonly late: RegExp;
   /** The result of a call is text there, as the client gives it. */
   readonly givesText?: true;
+  /** The wire has no word for waits of this kind. A client that comes to one receives this refusal. */
+  readonly without?: { readonly kind: Kind; readonly refusal: RegExp };
+}
+
+/** Whether the wire's clients can answer waits of this kind. */
+export function answers({ without }: WireOfWaits, kind: Kind): boolean {
+  return without?.kind !== kind;
 }
 
 /** A wire with the native names of the fields. */
@@ -102,6 +110,59 @@ const overAiSdk: WireOfWaits = {
         const last = responses.at(-1);
         if (last?.ok !== true) throw new Error(`${last?.status} ${last?.headers.get('x-holdline-code')}`);
         return text();
+      },
+    };
+  },
+};
+
+const overCompletions: WireOfWaits = {
+  name: 'Chat Completions',
+  givesText: true,
+  taken: /^409 .*another answer/,
+  late: /^409 the run of this input has ended$/,
+  without: { kind: 'approval', refusal: /^409 .*approval/ },
+  async open(gateway, session, runId) {
+    const { completions } = openaiOf(gateway).chat;
+    const [choice] = (await completions.retrieve(`chatcmpl-${runId}.${session}`)).choices;
+    const call = choice?.message.tool_calls?.at(-1);
+    if (call?.type !== 'function') throw new Error(`the completion ends with ${choice?.finish_reason}`);
+    return {
+      kind: kindOfCall(call.function.name),
+      async answer(reply) {
+        const messages = [{ role: 'tool' as const, tool_call_id: call.id, content: textOfReply(reply) }];
+        const headers = { 'x-session-id': session };
+        const next = await completions.create({ model: 'default', messages }, { headers });
+        return (choice?.message.content ?? '') + (next.choices[0]?.message.content ?? '');
+      },
+    };
+  },
+};
+
+const overResponses: WireOfWaits = {
+  name: 'Responses',
+  givesText: true,
+  taken: /^409 .*another answer/,
+  late: /^409 the run of this input has ended$/,
+  async open(gateway, session, runId) {
+    const { responses } = openaiOf(gateway);
+    const asked = await responses.retrieve(`resp_${runId}.${session}`);
+    const item = asked.output.at(-1);
+    if (item?.type !== 'function_call' && item?.type !== 'mcp_approval_request')
+      throw new Error(`the response ends with ${item?.type}`);
+    const isCall = item.type === 'function_call';
+    return {
+      kind: isCall ? kindOfCall(item.name) : 'approval',
+      async answer(reply) {
+        const next = await responses.create({
+          model: 'default',
+          previous_response_id: asked.id,
+          input: [
+            isCall
+              ? { type: 'function_call_output', call_id: item.call_id, output: textOfReply(reply) }
+              : { type: 'mcp_approval_response', approval_request_id: item.id, approve: reply === true },
+          ],
+        });
+        return asked.output_text + next.output_text;
       },
     };
   },
@@ -254,6 +315,8 @@ const overMcp: WireOfWaits = {
 export const WAITS: readonly WireOfWaits[] = [
   overNative,
   overAiSdk,
+  overCompletions,
+  overResponses,
   overAgents,
   overA2a,
   overAgUi,

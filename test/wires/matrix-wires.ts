@@ -149,7 +149,7 @@ const aiSdk: WireOfMatrix = {
   stop: (gateway, session) => post(gateway, `/api/chat/${session}/stop`, {}),
 };
 
-const openaiOf = ({ h, url }: Served): OpenAI =>
+export const openaiOf = ({ h, url }: Served): OpenAI =>
   new OpenAI({ baseURL: `${url}/openai/v1`, apiKey: h.token('ann'), maxRetries: 0 });
 
 /** Each leg of a run is an answer of its own. `read`: of the leg with this end of its id. */

@@ -1,6 +1,6 @@
 // How waits end, across the wires, each with its real client: answered twice at once on two nodes, expired, stopped.
 import { describe, expect, it } from 'vitest';
-import { WAITS, type Asked, type WireOfWaits } from './matrix-waits.ts';
+import { answers, WAITS, type Asked, type Reply, type WireOfWaits } from './matrix-waits.ts';
 import { MATRIX, native, startGateway, type Gateway, type Watching } from './matrix-wires.ts';
 import { ask, clockOfToday, eventsOf, finish, readAll, STAYS_OPEN } from './waiting-runs.ts';
 
@@ -44,22 +44,26 @@ async function firstRefused(answers: readonly Promise<unknown>[]): Promise<reado
 describe('two clients that answer at once on two nodes, otherwise than each other', () => {
   it.each(PAIRS)('over $a and $b: one answer counts, and the others learn so', async ({ first, second }) => {
     const [a, b] = await startNodes();
-    const waiting = await ask(a, native, 'twice', 'approval');
+    const isApproval = [first, second].every((wire) => answers(wire, 'approval'));
+    const [yes, no]: readonly [Reply, Reply] = isApproval ? [true, false] : ['large', 'small'];
+    const waiting = await ask(a, native, 'twice', isApproval ? 'approval' : 'question');
     const [one, other, late] = await Promise.all([
       first.open(a, 'twice', waiting.runId),
       second.open(b, 'twice', waiting.runId),
       second.open(b, 'twice', waiting.runId),
     ]);
-    const answers = [one.answer(true), other.answer(false)];
-    const [loser, refusal] = await firstRefused(answers);
+    const given = [one.answer(yes), other.answer(no)];
+    const [loser, refusal] = await firstRefused(given);
     expect(refusal).toMatch([first, second][loser]?.taken ?? /^$/);
     const wins = loser === 1;
-    expect(await refusalOf(late.answer(!wins))).toMatch(second.taken);
-    const winner = answers[1 - loser];
+    expect(await refusalOf(late.answer(wins ? no : yes))).toMatch(second.taken);
+    const winner = given[1 - loser];
     await finish(a, waiting, winner);
     expect(await winner).toBe('one two');
     const events = await eventsOf(b, 'twice');
-    expect(events.filter(({ type }) => type === 'input.answered')).toMatchObject([{ approved: wins }]);
+    expect(events.filter(({ type }) => type === 'input.answered')).toMatchObject([
+      isApproval ? { approved: wins } : { value: wins ? yes : no },
+    ]);
     expect(
       events.map(({ type }) => type).filter((type) => /^run\.(?:resumed|completed|restarted)$/.test(type)),
     ).toEqual(['run.resumed', 'run.completed']);
@@ -74,7 +78,7 @@ interface Viewer {
 /** A run that waits, with a viewer over every wire that streams, and a client over every wire that answers. */
 async function watched(gateway: Gateway, onExpiry?: 'fail') {
   const viewers: Viewer[] = [];
-  const waiting = await ask(gateway, native, 'watched', 'approval', {
+  const waiting = await ask(gateway, native, 'watched', 'question', {
     expiresInMs: EXPIRES_IN_MS,
     ...(onExpiry === undefined ? {} : { onExpiry }),
     before: async (session, runId) => {
@@ -96,7 +100,7 @@ async function watched(gateway: Gateway, onExpiry?: 'fail') {
     /** No client can answer any more, and each says so. */
     expectLate: async () => {
       for (const { wire, asked } of clients) {
-        const refusal = await refusalOf(asked.answer(true));
+        const refusal = await refusalOf(asked.answer('large'));
         expect([wire.name, refusal]).toEqual([wire.name, expect.stringMatching(wire.late)]);
       }
     },
