@@ -5,7 +5,7 @@ import { interruptOf, type AskedInput } from './interrupts.ts';
 
 export type RunStatus = 'pending' | 'running' | 'success' | 'error' | 'interrupted';
 
-const STATUSES = {
+export const RUN_STATUSES = {
   queued: 'pending',
   running: 'running',
   waiting: 'interrupted',
@@ -18,18 +18,20 @@ const STATUSES = {
 export interface RunFacts {
   readonly runId: string;
   readonly agent: string;
-  readonly state: keyof typeof STATUSES;
+  readonly state: keyof typeof RUN_STATUSES;
   readonly queuedAt: string;
   readonly attempts: readonly { readonly startedAt: string }[];
   readonly endedAt?: string;
 }
 
-/** `id`: of the leg. `status`: of the leg, where it is not that of the run. */
+export type RunResource = JsonObject & { readonly status: RunStatus };
+
+/** A leg of a run, with its id and status. */
 export function runResource(
   threadId: string,
   run: RunFacts,
-  { id = run.runId, status = STATUSES[run.state] }: { readonly id?: string; readonly status?: RunStatus } = {},
-): JsonObject & { readonly status: RunStatus } {
+  { id, status }: { readonly id: string; readonly status: RunStatus },
+): RunResource {
   return {
     run_id: id,
     thread_id: threadId,

@@ -109,6 +109,31 @@ describe('a run that waits', () => {
     await expect(h.client.runs.get('t', `${run.run_id}.2`)).rejects.toEqual(status(404));
   });
 
+  it('is over for who joins that leg while the next one runs, and has no leg behind that one', async () => {
+    const h = await start();
+    const { run } = await asking(h, APPROVAL);
+    const notBegun = `${run.run_id}.1`;
+    await expect(h.client.runs.join('t', notBegun)).rejects.toEqual(status(404));
+    await h.client.runs.create('t', 'default', { command: { resume: true } });
+    const joined = { messages: [{ content: 'go' }, { content: 'one ' }] };
+    expect(await h.client.runs.join('t', run.run_id)).toMatchObject(joined);
+    const worker = await work(h, run);
+    await worker.sayIn(2, 'text', 'two');
+    expect(await h.client.runs.join('t', run.run_id)).not.toHaveProperty('__interrupt__');
+    const parts = await follow(h.client.runs.joinStream('t', run.run_id, { streamMode: [...MODES] })).ended();
+    expect([textOf(parts), parts.at(-1)?.event]).toEqual(['one ', 'end']);
+    expect(await h.client.runs.get('t', run.run_id)).toMatchObject({ status: 'interrupted' });
+    expect(await h.client.runs.get('t', `${run.run_id}.1`)).toMatchObject({ status: 'running' });
+    const beyond = `${run.run_id}.2`;
+    await expect(h.client.runs.get('t', beyond)).rejects.toEqual(status(404));
+    await expect(h.client.runs.join('t', beyond)).rejects.toEqual(status(404));
+    await expect(follow(h.client.runs.joinStream('t', beyond)).ended()).rejects.toEqual(status(404));
+    await expect(h.client.runs.cancel('t', beyond)).rejects.toEqual(status(404));
+    expect(await stateOf(h)).toBe('running');
+    await worker.complete();
+    expect(await h.client.runs.get('t', run.run_id)).toMatchObject({ status: 'interrupted' });
+  });
+
   it('is exact when the connection of the next leg breaks ten times, and the client comes back by itself', async () => {
     const h = await start();
     const { run, ids } = await asking(h, QUESTION);

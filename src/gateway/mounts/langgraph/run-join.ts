@@ -1,9 +1,12 @@
-// Requests that are answered when a run has ended: with the values of its thread.
+// Requests that are answered when a run has ended, or one leg of it: with the values of its thread.
 import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { delay, type Clock } from '../../../base/clock.ts';
 import { StopController } from '../../../base/stop-signal.ts';
 import type { JsonObject } from '../../../session/events/chat-event.ts';
+import { SessionError } from '../../../session/errors.ts';
+import type { RunTimeline } from '../../../session/history/run-timeline.ts';
+import { isLegOver, legStatus } from '../../../wires/langgraph/legs.ts';
 import { errorFields, interruptFields } from '../../../wires/langgraph/resources.ts';
 import type { GatewayConfig } from '../../gateway-config.ts';
 import { GatewayError } from '../../gateway-error.ts';
@@ -28,7 +31,7 @@ export async function join(
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   const began = deps.clock.mono();
-  if (await waitForEnd(deps, run, ANSWER_WAIT_MS, request)) {
+  if (await waitForLeg(deps, run, ANSWER_WAIT_MS, request)) {
     const values = await valuesOf(deps, run, request);
     await deps.reads.admit(request, reply);
     return reply.sent ? reply : reply.send(values);
@@ -48,7 +51,7 @@ export const JOIN_WAIT_MS_MAX = 24 * 60 * 60 * 1000;
 /** Breaks the connection where the run has not ended by then: the client must not take the rest for the values. */
 async function* heldValues(deps: JoinDeps, run: RunName, request: FastifyRequest): AsyncGenerator<string> {
   yield '\n';
-  const ended = waitForEnd(deps, run, JOIN_WAIT_MS_MAX, request).then(
+  const ended = waitForLeg(deps, run, JOIN_WAIT_MS_MAX, request).then(
     (hasEnded) => ({ hasEnded }),
     (error: unknown) => ({ error }),
   );
@@ -69,26 +72,34 @@ async function valuesOf(deps: JoinDeps, { threadId, runId }: RunName, request: F
   return { messages, ...interruptFields(asked), ...(error === undefined ? {} : { __error__: errorFields(error) }) };
 }
 
-/** True if the run has ended, or waits for a human. @throws SessionError not-found, run-not-found; GatewayError */
-export async function waitForEnd(
+/** True if the leg is over. @throws SessionError not-found, run-not-found; GatewayError */
+async function waitForLeg(deps: JoinDeps, run: RunName, timeoutMs: number, request: FastifyRequest): Promise<boolean> {
+  const isOver = (timeline: RunTimeline): boolean => {
+    if (legStatus(timeline, run.leg) === undefined) throw new SessionError('run-not-found');
+    return isLegOver(timeline, run.leg);
+  };
+  return waitUntil(deps, run, { isOver, timeoutMs, endsAtWait: true }, request);
+}
+
+export interface Until {
+  readonly isOver: (run: RunTimeline) => boolean;
+  readonly timeoutMs: number;
+  /** It may be over where the run waits. */
+  readonly endsAtWait?: boolean;
+}
+
+/** Waits for the end of a run, or for its next wait. True if it is over then. @throws SessionError not-found,
+ *  run-not-found; GatewayError */
+export async function waitUntil(
   { runWaits, ...deps }: JoinDeps,
   { threadId, runId }: RunName,
-  timeoutMs: number,
+  { isOver, timeoutMs, endsAtWait = false }: Until,
   request: FastifyRequest,
 ): Promise<boolean> {
   const identity = identityOf(request);
-  const hasEnded = async (): Promise<boolean> => {
-    const { endedAt, state } = await readRun(deps, identity, threadId, runId);
-    return endedAt !== undefined || state === 'waiting';
-  };
+  const hasEnded = async (): Promise<boolean> => isOver(await readRun(deps, identity, threadId, runId));
   if (await hasEnded()) return true;
-  await runWaits.wait(request, identity, {
-    sessionId: threadId,
-    runId,
-    wire: 'langgraph',
-    timeoutMs,
-    hasEnded,
-    endsAtWait: true,
-  });
+  const wait = { sessionId: threadId, runId, wire: 'langgraph', timeoutMs, hasEnded, endsAtWait } as const;
+  await runWaits.wait(request, identity, wait);
   return hasEnded();
 }

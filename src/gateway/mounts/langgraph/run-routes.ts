@@ -7,11 +7,10 @@ import type { Identity } from '../../auth/identity.ts';
 import { identityOf, type HttpApp } from '../../http/http-app.ts';
 import type { PreparedStream, StreamRoutesDeps } from '../../routes/open-stream.ts';
 import { refuse } from './refusals.ts';
-import { join, waitForEnd, type JoinDeps } from './run-join.ts';
-import { legResource, locationOf, runNameOf, type RunName } from './run-names.ts';
+import { join, waitUntil, type JoinDeps } from './run-join.ts';
+import { locationOf, readLeg, runNameOf, type RunName } from './run-names.ts';
 import { lastEventId, prepareStream, stream } from './run-stream.ts';
 import { send, type SendDeps } from './send-run.ts';
-import { readRun } from './thread-reads.ts';
 
 export type RunRoutesDeps = JoinDeps & SendDeps & StreamRoutesDeps;
 
@@ -25,7 +24,7 @@ export function runRoutes(mount: HttpApp, deps: RunRoutesDeps): void {
   createRoutes(mount, deps);
   const schema = { hide: true, params: runParams };
   mount.get('/threads/:threadId/runs/:runId', { schema }, async (request) => {
-    return legResource(deps, runNameOf(request.params), request);
+    return readLeg(deps, identityOf(request), runNameOf(request.params));
   });
   mount.get('/threads/:threadId/runs/:runId/join', { schema }, async (request, reply) =>
     join(deps, runNameOf(request.params), request, reply),
@@ -38,8 +37,12 @@ export function runRoutes(mount: HttpApp, deps: RunRoutesDeps): void {
     { schema: { ...schema, querystring: streamQuery }, config: STREAM },
     async (request, reply) => {
       const modes = mustBe(parseModes(request.query.stream_mode, ['messages-tuple', 'values']));
-      const prepare = (identity: Identity): Promise<PreparedStream> =>
-        prepareStream(deps, identity, runNameOf(request.params), modes, lastEventId(request));
+      const run = runNameOf(request.params);
+      const prepare = async (identity: Identity): Promise<PreparedStream> => {
+        // A first leg is as old as its run, which `prepareStream` looks for.
+        if (run.leg > 0) await readLeg(deps, identity, run);
+        return prepareStream(deps, identity, run, modes, lastEventId(request));
+      };
       return stream(deps, request, reply, request.params.threadId, prepare);
     },
   );
@@ -63,7 +66,7 @@ function createRoutes(mount: HttpApp, deps: RunRoutesDeps): void {
     mount.post(`${thread}/runs`, { schema: { hide: true } }, async (request, reply) => {
       const run = await send(deps, threadOf(request), mustBe(parseRunRequest(request.body)), request);
       reply.header('content-location', locationOf(run));
-      return legResource(deps, run, request);
+      return readLeg(deps, identityOf(request), run);
     });
     mount.post(`${thread}/runs/wait`, { schema: { hide: true } }, async (request, reply) => {
       const asked = mustBe(parseRunRequest(request.body));
@@ -94,17 +97,22 @@ function threadOf({ params }: FastifyRequest): string | undefined {
   return (params as { readonly threadId?: string }).threadId;
 }
 
-/** True if the run has ended. @throws SessionError not-found, run-not-found, no-active-run */
+/** Stops the run, whichever of its legs is named. True if it has ended. @throws SessionError not-found, run-not-found,
+ *  no-active-run */
 async function cancel(deps: RunRoutesDeps, run: RunName, waits: boolean, request: FastifyRequest): Promise<boolean> {
   const identity = identityOf(request);
+  if (run.leg > 0) await readLeg(deps, identity, run);
   try {
     await deps.commands.cancel(identity, run.threadId, run.runId);
   } catch (error) {
     // A run that never was is not found; one that has ended is a conflict.
-    if (isSessionError(error, 'no-active-run')) await readRun(deps, identity, run.threadId, run.runId);
+    if (isSessionError(error, 'no-active-run')) await readLeg(deps, identity, run);
     throw error;
   }
-  return waits && waitForEnd(deps, run, CANCEL_WAIT_MS, request);
+  return (
+    waits &&
+    waitUntil(deps, run, { isOver: ({ endedAt }) => endedAt !== undefined, timeoutMs: CANCEL_WAIT_MS }, request)
+  );
 }
 
 /** @throws GatewayError invalid-request with the name of the field */
