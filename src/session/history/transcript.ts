@@ -13,7 +13,7 @@ import {
   type ToolCall,
   type ToolOutcome,
 } from '../events/chat-event.ts';
-import { NO_ANSWER, type InputAnswered, type InputClosed, type InputRequested } from '../events/wait-events.ts';
+import { foldInput, type FoldingInputs, type TranscriptInput } from './transcript-inputs.ts';
 
 /** `waiting`: of an answer whose run waits for inputs; once they are answered it is `queued` again. `given`: of a
  *  message that came before the first prompt, from a conversation held elsewhere. */
@@ -24,12 +24,6 @@ export interface TranscriptPart extends AnswerPart {
   readonly executor?: 'agent' | 'client';
   readonly result?: unknown;
   readonly error?: string;
-}
-
-/** What a run asked a human for, with the answer or how it ended without. Neither: it is open. */
-export interface TranscriptInput extends Omit<InputRequested, 'type' | 'runId'> {
-  readonly answer?: Omit<InputAnswered, 'type' | 'runId' | 'inputId'>;
-  readonly closed?: InputClosed['reason'];
 }
 
 export interface TranscriptMessage {
@@ -71,7 +65,7 @@ export interface TranscriptEntry {
   readonly message: TranscriptMessage;
 }
 
-interface FoldingRun {
+interface FoldingRun extends FoldingInputs {
   readonly runId: string;
   readonly queuedAt: number;
   answerId?: string;
@@ -85,9 +79,8 @@ interface FoldingRun {
   readonly streamed: AnswerBuilder;
   readonly finished: { kind: AnswerPart['kind']; chunks: string[] }[];
   readonly heads: Map<number, PartHead>;
-  readonly results: Map<string, { result?: unknown; error?: string }>;
-  /** By their ids, oldest first. */
-  readonly inputs: Map<string, TranscriptInput>;
+  /** Deltas of it were superseded: it had a first part, also where no record says that one began. */
+  hasHole: boolean;
 }
 
 interface GivenTurn {
@@ -119,9 +112,10 @@ export class Transcript {
     return this.#chars;
   }
 
-  /** Items in log order. Ignores holes and unknown events. A record whose text is damaged counts as lost. */
+  /** Items in log order. Ignores unknown events. A record whose text is damaged counts as lost. */
   apply(item: LogItem): void {
     if (item.kind === 'lost') this.#noteLost(item);
+    if (item.kind === 'hole') this.#noteHole();
     if (item.kind !== 'record') return;
     const event = eventUnlessDamaged(item.data);
     if (event === 'damaged') {
@@ -151,6 +145,11 @@ export class Transcript {
     this.#lost.push({ from, to });
     for (const run of this.#runs.values())
       if (run.status === 'queued' || run.status === 'streaming' || run.status === 'waiting') run.isDamaged = true;
+  }
+
+  /** One run of a chat streams at a time, and only deltas are superseded. */
+  #noteHole(): void {
+    for (const run of this.#runs.values()) if (run.status === 'streaming') run.hasHole = true;
   }
 
   /** False if the event belongs to another branch, or changes no message. */
@@ -193,6 +192,8 @@ export class Transcript {
       heads: new Map(),
       results: new Map(),
       inputs: new Map(),
+      leg: 0,
+      hasHole: false,
     };
     this.#runs.set(runId, turn.run);
   }
@@ -222,13 +223,14 @@ function foldRun(run: FoldingRun, event: ChatEvent, offset: number): void {
     case 'input.requested':
     case 'input.answered':
     case 'input.closed':
-      foldInput(run, event);
+      foldInput(run, event, Math.max(run.streamed.partCount, run.hasHole ? 1 : 0));
       return;
     case 'run.waiting':
       run.status = 'waiting';
       return;
     case 'run.resumed':
       run.status = 'streaming';
+      run.leg = event.leg;
       run.streamed.apply(event, offset);
       return;
     case 'run.completed':
@@ -247,53 +249,6 @@ function foldRun(run: FoldingRun, event: ChatEvent, offset: number): void {
     default:
       run.streamed.apply(event, offset);
   }
-}
-
-function foldInput(run: FoldingRun, event: InputRequested | InputAnswered | InputClosed): void {
-  const { inputId } = event;
-  if (event.type === 'input.requested') {
-    const { kind, toolCallId, toolName, message, schema, choices, createdAt, expiresAt } = event;
-    const about = {
-      ...(toolCallId === undefined ? {} : { toolCallId }),
-      ...(toolName === undefined ? {} : { toolName }),
-      ...(message === undefined ? {} : { message }),
-      ...(schema === undefined ? {} : { schema }),
-      ...(choices === undefined ? {} : { choices }),
-    };
-    run.inputs.set(inputId, { inputId, kind, ...about, createdAt, expiresAt });
-    return;
-  }
-  const asked = run.inputs.get(inputId);
-  if (asked === undefined) return;
-  if (event.type === 'input.closed') run.inputs.set(inputId, closed(run, asked, event.reason));
-  else run.inputs.set(inputId, answered(run, asked, event));
-  const isOpen = [...run.inputs.values()].some((input) => input.answer === undefined && input.closed === undefined);
-  if (!isOpen && run.status === 'waiting') run.status = 'queued';
-}
-
-/** A call whose result did not come in time has no other outcome than that. */
-function closed(run: FoldingRun, asked: TranscriptInput, reason: InputClosed['reason']): TranscriptInput {
-  if (asked.kind === 'tool' && asked.toolCallId !== undefined && reason === 'expired')
-    run.results.set(asked.toolCallId, { error: NO_ANSWER });
-  return { ...asked, closed: reason };
-}
-
-/** The reply of a tool is the outcome of its call. */
-function answered(run: FoldingRun, asked: TranscriptInput, event: InputAnswered): TranscriptInput {
-  const { by, createdAt, approved, reason, value, result, error } = event;
-  const reply = {
-    ...(approved === undefined ? {} : { approved }),
-    ...(reason === undefined ? {} : { reason }),
-    ...(value === undefined ? {} : { value }),
-    ...(result === undefined ? {} : { result }),
-    ...(error === undefined ? {} : { error }),
-  };
-  if (asked.kind === 'tool' && asked.toolCallId !== undefined)
-    run.results.set(
-      asked.toolCallId,
-      event.error === undefined ? { result: event.result ?? null } : { error: event.error },
-    );
-  return { ...asked, answer: { by, ...reply, createdAt } };
 }
 
 /** Removes the tool calls that a restart drops, with their results: the next attempt may produce another part there. */

@@ -1,7 +1,7 @@
 // UI messages of the AI SDK: reads the prompt of a request from its last message, and writes the messages of a page of
 // history as the client would hold them after it has streamed them. Pure.
 import type { JsonObject, MessageContent } from '../../session/events/chat-event.ts';
-import { callIdOf, jsonOf } from './chunks.ts';
+import { answerParts, type PageInput, type PagePart } from './answer-parts.ts';
 
 type PromptPart = JsonObject & { readonly type: string };
 
@@ -72,15 +72,7 @@ export interface PageMessage {
   readonly runId?: string;
   readonly usage?: unknown;
   readonly parts?: readonly PagePart[];
-}
-
-interface PagePart {
-  readonly kind: string;
-  readonly text: string;
-  readonly toolCallId?: string;
-  readonly toolName?: string;
-  readonly result?: unknown;
-  readonly error?: string;
+  readonly inputs?: readonly PageInput[];
 }
 
 export interface UiMessage {
@@ -98,40 +90,13 @@ export function uiMessage(
 ): UiMessage {
   const { messageId: id, role, content, createdAt, runId, usage } = message;
   const metadata = hasMetadata ? { metadata: { createdAt, ...(runId && { runId }), ...(usage ? { usage } : {}) } } : {};
-  const parts = role === 'assistant' ? answerParts(message) : promptParts(content, attachmentUrl);
+  const parts = role === 'assistant' ? partsOf(message) : promptParts(content, attachmentUrl);
   return { id, role, ...metadata, parts };
 }
 
-function answerParts({ content, parts }: PageMessage): JsonObject[] {
+function partsOf({ content, parts, inputs = [] }: PageMessage): JsonObject[] {
   const whole = typeof content === 'string' && content !== '' ? [{ kind: 'text', text: content }] : [];
-  const told: JsonObject[] = [{ type: 'step-start' }];
-  let isStepOver = false;
-  for (const [i, part] of (parts ?? whole).entries()) {
-    if (part.kind === 'tool-call') told.push(toolPart(i, part));
-    else {
-      // As in a stream, where the parts behind the results of tools are of the next step.
-      if (isStepOver) told.push({ type: 'step-start' });
-      isStepOver = false;
-      told.push({ type: part.kind, text: part.text, state: 'done' });
-    }
-    if (hasOutcome(part)) isStepOver = true;
-  }
-  return told;
-}
-
-function hasOutcome({ result, error }: PagePart): boolean {
-  return result !== undefined || error !== undefined;
-}
-
-function toolPart(index: number, part: PagePart): JsonObject {
-  const { text, toolName = 'unknown', result, error } = part;
-  const input = jsonOf(text);
-  const call = { type: 'dynamic-tool', toolName, toolCallId: callIdOf(index, part), input: input?.value ?? text };
-  if (error !== undefined) return { ...call, state: 'output-error', errorText: error, providerExecuted: true };
-  if (result !== undefined) return { ...call, state: 'output-available', output: result, providerExecuted: true };
-  return input === undefined
-    ? { ...call, state: 'output-error', errorText: 'the arguments are not JSON' }
-    : { ...call, state: 'input-available' };
+  return answerParts(parts ?? whole, inputs);
 }
 
 function promptParts(content: MessageContent, attachmentUrl: (attachmentId: string) => string): JsonObject[] {
