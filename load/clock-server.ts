@@ -4,6 +4,7 @@
 //   clock-server.js <folder or redis:// URL> [all | gateway | worker]
 // LOAD_MODEL_URL: another model's server to ask, in place of the clock.
 // LOAD_SECRET: the key of its tokens, in hex, where several processes must know each other's.
+// LOAD_TURNS: it measures its turns of the event loop, and prints their figures as a line of JSON at each SIGUSR2.
 import { createSecretKey, randomBytes } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
@@ -19,6 +20,7 @@ import { Runs } from '../src/session/runs.ts';
 import type { Provider, ProviderEvent } from '../src/worker/provider.ts';
 import { createOpenAiProvider } from '../src/worker/providers/openai/openai-provider.ts';
 import { Worker } from '../src/worker/worker.ts';
+import { PhaseMeter } from './phase-meter.ts';
 
 const [storage = '', role = 'all'] = process.argv.slice(2);
 setGcFlags();
@@ -118,6 +120,13 @@ if (role !== 'gateway')
 const exp = Math.floor(Date.now() / 1000) + 3600;
 const token = signToken({ sub: 'load', scope: 'chat', exp }, createSecretKey(secret));
 process.stdout.write(`${JSON.stringify({ port: role === 'worker' ? 0 : await serve(), token })}\n`);
+if (process.env['LOAD_TURNS'] !== undefined) {
+  let meter = new PhaseMeter();
+  process.on('SIGUSR2', () => {
+    process.stdout.write(`${JSON.stringify(meter.stop('turns', 0))}\n`);
+    meter = new PhaseMeter();
+  });
+}
 // A worker alone has no socket that keeps it alive.
 setInterval(() => undefined, 60_000);
 

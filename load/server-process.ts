@@ -6,8 +6,9 @@ import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
+import { createInterface, type Interface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import type { PhaseFigures } from './phase-meter.ts';
 
 const TICK_MS = 10;
 
@@ -42,11 +43,13 @@ export async function withServer<T>(measure: (server: ServerProcess) => Promise<
 
 export class ServerProcess {
   readonly #child: ChildProcess;
+  readonly #lines: Interface;
   readonly port: number;
   readonly token: string;
 
-  constructor(child: ChildProcess, hello: { port: number; token?: string }) {
+  constructor(child: ChildProcess, lines: Interface, hello: { port: number; token?: string }) {
     this.#child = child;
+    this.#lines = lines;
     this.port = hello.port;
     this.token = hello.token ?? '';
   }
@@ -63,8 +66,9 @@ export class ServerProcess {
       stdio: ['ignore', 'pipe', 'inherit'],
       env: { ...process.env, ...env },
     });
-    const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
-    return new ServerProcess(child, JSON.parse(line) as { port: number; token?: string });
+    const lines = createInterface({ input: child.stdout });
+    const [line] = (await once(lines, 'line')) as [string];
+    return new ServerProcess(child, lines, JSON.parse(line) as { port: number; token?: string });
   }
 
   cpuMs(): number {
@@ -73,6 +77,14 @@ export class ServerProcess {
 
   residentKb(): number {
     return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${this.#pid()}/status`, 'utf8'))?.[1]);
+  }
+
+  /** The turns of its event loop since the last call. The server was started with LOAD_TURNS. */
+  async turns(): Promise<PhaseFigures> {
+    const printed = once(this.#lines, 'line') as Promise<[string]>;
+    this.#child.kill('SIGUSR2');
+    const [line] = await printed;
+    return JSON.parse(line) as PhaseFigures;
   }
 
   stop(): Promise<void> {

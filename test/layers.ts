@@ -86,7 +86,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'gateway/known-agents.ts': 'session/agent-limits.ts session/session-ref.ts session/events gateway/gateway-error.ts',
   'gateway/gateway-config.ts': 'session/** gateway/known-agents.ts',
   'gateway/readiness.ts': 'broker gateway/gateway-error.ts',
-  'gateway/json': 'gateway/gateway-error.ts',
+  'gateway/json': 'base gateway/gateway-error.ts',
   'gateway/limits': 'base session/session-ref.ts gateway/gateway-error.ts',
   'gateway/auth': '@core @gateway-base gateway/json gateway/limits',
   'gateway/connections': 'base stream/** wires gateway/readiness.ts gateway/auth',

@@ -101,7 +101,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<Gateway> {
     },
   });
   installErrorReplies(app);
-  installBodyParser(app, parts.parseBudget);
+  installBodyParser(app, parts);
   guardEdge(app, parts);
   cutUnreadAnswers(app, config.unreadMs);
   answerExpectations(app);

@@ -35,6 +35,7 @@ import { Connections } from './connections/connections.ts';
 import { EventStreams } from './event-streams.ts';
 import type { GatewayConfig } from './gateway-config.ts';
 import { Metrics, type MetricSources } from './metrics.ts';
+import { LargeJson } from './json/large-json.ts';
 import { ParseBudget } from './limits/parse-budget.ts';
 import { PageReads } from './http/page-reads.ts';
 import { OutageWatch } from './watch/outage-watch.ts';
@@ -111,6 +112,7 @@ export function buildParts(deps: PartsDeps) {
     waitExpiries,
     admission,
     parseBudget: new ParseBudget(config, clock),
+    largeJson: new LargeJson(clock),
     lastRequests: new LastRequests(),
     uploadsUnderWay: new UploadsUnderWay(),
     commands: new ChatCommands({ ...chats, config, reads, runs, branches, log, cancelWatch, readiness, clock }),

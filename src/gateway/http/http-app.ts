@@ -7,11 +7,10 @@ import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, t
 import type { Identity } from '../auth/identity.ts';
 import { CONNECTIONS_CHECK_MS, SPARE_SOCKETS_PER_ADDRESS, type GatewayConfig } from '../gateway-config.ts';
 import { GatewayError } from '../gateway-error.ts';
-import type { ParseBudget } from '../limits/parse-budget.ts';
 import { guardSockets } from '../limits/socket-gate.ts';
 import type { Metrics } from '../metrics.ts';
 import { refuseRawClient, replyError, type RefusalDeps } from './error-replies.ts';
-import { parseBody, requestValidation } from './request-body.ts';
+import { parseBody, requestValidation, type ParseBodyDeps } from './request-body.ts';
 import { SECURITY_HEADERS } from './security-headers.ts';
 
 export type HttpApp = FastifyInstance<Server, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxTypeProvider>;
@@ -94,10 +93,10 @@ export function installErrorReplies(app: HttpApp): void {
 
 /** Accepts JSON bodies only; any other content type is 415. Fastify's own text parser is removed, because a form on any
  *  page can send text/plain without a preflight. [PROTOCOL §1] */
-export function installBodyParser(app: HttpApp, budget: ParseBudget): void {
+export function installBodyParser(app: HttpApp, deps: ParseBodyDeps): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (request: FastifyRequest, bytes: Buffer) =>
-    parseBody(request, bytes, budget),
+    parseBody(deps, request, bytes),
   );
   app.addHook('preValidation', async (request) => {
     if (request.body === undefined && request.method !== 'GET' && request.method !== 'HEAD') request.body = {};

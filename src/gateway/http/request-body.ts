@@ -5,20 +5,35 @@ import type { FastifyRequest, FastifySchemaCompiler } from 'fastify';
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { GatewayError } from '../gateway-error.ts';
-import { boundError, JSON_VALUES_MAX } from '../json/json-bounds.ts';
+import { boundError, errorOfBound, JSON_VALUES_MAX } from '../json/json-bounds.ts';
+import { LARGE_JSON_BYTES, type LargeJson } from '../json/large-json.ts';
 import { decodeUtf8, isFields, parseJson } from '../json/parse-json.ts';
 import type { ParseBudget } from '../limits/parse-budget.ts';
 
+export interface ParseBodyDeps {
+  readonly parseBudget: ParseBudget;
+  readonly largeJson: LargeJson;
+}
+
 /** @throws GatewayError too-many, too-large, json-too-deep, invalid-json */
-export function parseBody(
+export async function parseBody(
+  { parseBudget, largeJson }: ParseBodyDeps,
   request: FastifyRequest,
   bytes: Buffer,
-  budget: ParseBudget,
   valuesMax = JSON_VALUES_MAX,
-): unknown {
+): Promise<unknown> {
   // A route whose fields are all optional also takes an empty body.
   if (bytes.length === 0) return {};
-  if (request.identity !== null) budget.spend(request.identity.principal, bytes.length);
+  const principal = request.identity?.principal;
+  if (principal !== undefined) parseBudget.spend(principal, bytes.length);
+  if (bytes.length <= LARGE_JSON_BYTES) return parseSmall(bytes, valuesMax);
+  const parsed = await largeJson.parseBytes(bytes, valuesMax);
+  if (principal !== undefined) parseBudget.chargeValues(principal, parsed.values);
+  if (parsed.kind === 'value') return parsed.value;
+  throw parsed.kind === 'exceeded' ? errorOfBound(parsed.bound, valuesMax) : new GatewayError('invalid-json');
+}
+
+function parseSmall(bytes: Buffer, valuesMax: number): unknown {
   const text = decodeUtf8(bytes);
   const parsed = text === undefined ? undefined : parseJson(text, valuesMax);
   if (parsed === undefined)
@@ -50,10 +65,12 @@ export function excerpt(value: unknown): unknown {
     if (typeof one !== 'object' || one === null) return one;
     const shown = Math.max(1, Math.min(left, LOOKED_AT_MAX));
     if (Array.isArray(one)) return one.slice(0, shown).map(copy);
+    // The names alone: a list of all entries of an object with 100,000 of them takes 40 ms.
+    const fields = one as Readonly<Record<string, unknown>>;
     return Object.fromEntries(
-      Object.entries(one)
+      Object.keys(fields)
         .slice(0, shown)
-        .map(([name, field]) => [name, copy(field)]),
+        .map((name) => [name, copy(fields[name])]),
     );
   };
   return copy(value);

@@ -12,17 +12,20 @@ export const JSON_VALUES_MAX = 10_000;
 
 /** The error for the sender of a text that exceeds a bound; undefined for a text within both. */
 export function boundError(text: string, valuesMax = JSON_VALUES_MAX): GatewayError | undefined {
-  switch (boundExceeded(text, valuesMax)) {
+  const bound = boundExceeded(text, valuesMax);
+  return bound === undefined ? undefined : errorOfBound(bound, valuesMax);
+}
+
+export type JsonBound = 'depth' | 'values';
+
+export function errorOfBound(bound: JsonBound, valuesMax: number): GatewayError {
+  switch (bound) {
     case 'depth':
       return new GatewayError('json-too-deep', { message: `JSON of more than ${JSON_DEPTH_MAX} levels is not read` });
     case 'values':
       return new GatewayError('too-large', { message: `JSON of more than ${valuesMax} values is not read` });
-    case undefined:
-      return undefined;
   }
 }
-
-export type JsonBound = 'depth' | 'values';
 
 /** The bound that the text exceeds; undefined for a text within both. */
 export function boundExceeded(text: string, valuesMax = JSON_VALUES_MAX): JsonBound | undefined {

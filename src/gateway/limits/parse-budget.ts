@@ -7,6 +7,9 @@ import { callerOf } from './addresses.ts';
 import { userKey } from './admission.ts';
 import { GatewayError } from '../gateway-error.ts';
 
+/** What a value of large JSON costs beside its text, in bytes of text: the parser for large JSON (`large-json.ts`)
+ *  builds lists and objects of many values in pieces, and takes half as much CPU again for them as JSON.parse. */
+const LARGE_VALUE_BYTES = 24;
 /** Users whose budget is kept. Beyond this number the user idle for the longest time is dropped and has a full budget
  *  again. */
 export const BUDGETS_MAX = 10_000;
@@ -43,6 +46,21 @@ export class ParseBudget {
   spendOfAddress(address: string, bytes: number): void {
     // No tenant is empty, so no user has this key.
     this.#spend(`/${callerOf(address)}`, bytes);
+  }
+
+  /** For large JSON, once its values are counted. What the user has not left is missing from the next texts. */
+  chargeValues(principal: Principal, values: number): void {
+    this.#chargeValues(userKey(principal), values);
+  }
+
+  chargeValuesOfAddress(address: string, values: number): void {
+    this.#chargeValues(`/${callerOf(address)}`, values);
+  }
+
+  #chargeValues(user: string, values: number): void {
+    const bucket = this.#buckets.get(user);
+    // The text itself was charged. Without a bucket this user is one of too many, whose budget was forgotten meanwhile.
+    if (bucket !== undefined) bucket.left -= values * LARGE_VALUE_BYTES;
   }
 
   #spend(user: string, bytes: number): void {

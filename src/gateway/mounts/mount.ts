@@ -1,23 +1,18 @@
 // Mounts the wire of another protocol below a path. All requests below it get errors in the shape of that protocol, and
 // JSON bodies may be as large as its clients send them. Host, origin and credentials are checked as for every request.
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { OneByOne } from '../../base/one-by-one.ts';
 import type { MappedError } from '../error-map.ts';
 import type { GatewayConfig } from '../gateway-config.ts';
 import { GatewayError } from '../gateway-error.ts';
 import { beginErrorReply } from '../http/error-replies.ts';
 import type { HttpApp } from '../http/http-app.ts';
-import { parseBody } from '../http/request-body.ts';
-import type { ParseBudget } from '../limits/parse-budget.ts';
+import { parseBody, type ParseBodyDeps } from '../http/request-body.ts';
 
 /** Values of JSON in one body: a conversation of some thousand messages. */
 export const WIRE_JSON_VALUES_MAX = 100_000;
-/** Bodies above this size are parsed one at a time, with a turn of the event loop before each. */
-export const LARGE_BODY_BYTES = 64 * 1024;
 
-export interface MountDeps {
+export interface MountDeps extends ParseBodyDeps {
   readonly config: Pick<GatewayConfig, 'wireBodyBytesMax'>;
-  readonly parseBudget: ParseBudget;
 }
 
 export interface MountOptions {
@@ -31,20 +26,14 @@ export interface MountOptions {
 
 export async function mountWire(
   app: HttpApp,
-  { config, parseBudget }: MountDeps,
+  deps: MountDeps,
   { prefix, acceptsApiKey = false, sendError }: MountOptions,
   addRoutes: (mount: HttpApp) => void | Promise<void>,
 ): Promise<void> {
   const replyError = (error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply =>
     sendError(beginErrorReply(error, request, reply), request, reply);
-  const largeBodies = new OneByOne<'body'>();
-  const parse = async (request: FastifyRequest, bytes: Buffer): Promise<unknown> => {
-    if (bytes.length <= LARGE_BODY_BYTES) return parseBody(request, bytes, parseBudget, WIRE_JSON_VALUES_MAX);
-    return largeBodies.run('body', async () => {
-      await new Promise(setImmediate);
-      return parseBody(request, bytes, parseBudget, WIRE_JSON_VALUES_MAX);
-    });
-  };
+  const parse = async (request: FastifyRequest, bytes: Buffer): Promise<unknown> =>
+    parseBody(deps, request, bytes, WIRE_JSON_VALUES_MAX);
   await app.register(
     async (mount: HttpApp) => {
       mount.setErrorHandler(replyError);
@@ -52,7 +41,7 @@ export async function mountWire(
       mount.removeContentTypeParser('application/json');
       mount.addContentTypeParser('application/json', { parseAs: 'buffer' }, parse);
       mount.addHook('onRoute', (route) => {
-        route.bodyLimit ??= config.wireBodyBytesMax;
+        route.bodyLimit ??= deps.config.wireBodyBytesMax;
         // openapi.json documents the native protocol.
         route.schema = { ...route.schema, hide: true };
         if (acceptsApiKey) route.config = { ...route.config, acceptsApiKey };

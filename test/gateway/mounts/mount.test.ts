@@ -51,7 +51,7 @@ async function startMount(acceptsApiKey: boolean): Promise<Mounted> {
     await broker.close();
   });
   installErrorReplies(app);
-  installBodyParser(app, parts.parseBudget);
+  installBodyParser(app, parts);
   guardEdge(app, parts);
   await mountWire(
     app,

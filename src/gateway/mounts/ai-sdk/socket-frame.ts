@@ -2,13 +2,15 @@
 // answered, whatever is wrong with it; any other text that is no frame closes the socket.
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
-import { OneByOne } from '../../../base/one-by-one.ts';
+import type { Principal } from '../../../session/session-ref.ts';
 import { GatewayError } from '../../gateway-error.ts';
 import { excerpt } from '../../http/request-body.ts';
 import { sessionIdSchema } from '../../http/wire-schemas.ts';
-import { boundError } from '../../json/json-bounds.ts';
+import { boundError, errorOfBound } from '../../json/json-bounds.ts';
+import { LARGE_JSON_BYTES, type LargeJson } from '../../json/large-json.ts';
 import { isFields, parseJson } from '../../json/parse-json.ts';
-import { LARGE_BODY_BYTES, WIRE_JSON_VALUES_MAX } from '../mount.ts';
+import type { ParseBudget } from '../../limits/parse-budget.ts';
+import { WIRE_JSON_VALUES_MAX } from '../mount.ts';
 
 const REQUEST_ID_CHARS_MAX = 128;
 const requestId = Type.String({ minLength: 1, maxLength: REQUEST_ID_CHARS_MAX });
@@ -50,25 +52,41 @@ export class RefusedChatFrame {
   }
 }
 
-export class ChatFrames {
-  readonly #large = new OneByOne<'frame'>();
+export interface ChatFramesDeps {
+  readonly parseBudget: ParseBudget;
+  readonly largeJson: LargeJson;
+}
 
-  /** Large frames are parsed one at a time, with a turn of the event loop before each.
-   *  @throws GatewayError bad-frame, too-large, json-too-deep: final for the socket */
-  async parse(text: string): Promise<ChatFrame | RefusedChatFrame> {
-    if (text.length <= LARGE_BODY_BYTES) return parseChatFrame(text);
-    return this.#large.run('frame', async () => {
-      await new Promise(setImmediate);
-      return parseChatFrame(text);
-    });
+export class ChatFrames {
+  readonly #deps: ChatFramesDeps;
+
+  constructor(deps: ChatFramesDeps) {
+    this.#deps = deps;
+  }
+
+  /** @param address of the client, which pays for what is parsed before its user is known
+   *  @throws GatewayError too-many, bad-frame, too-large, json-too-deep: final for the socket */
+  async parse(text: string, principal: Principal | undefined, address: string): Promise<ChatFrame | RefusedChatFrame> {
+    const { parseBudget, largeJson } = this.#deps;
+    if (principal === undefined) parseBudget.spendOfAddress(address, text.length);
+    else parseBudget.spend(principal, text.length);
+    if (text.length <= LARGE_JSON_BYTES) return checkFrame(parseSmall(text));
+    const parsed = await largeJson.parseText(text, WIRE_JSON_VALUES_MAX);
+    if (principal === undefined) parseBudget.chargeValuesOfAddress(address, parsed.values);
+    else parseBudget.chargeValues(principal, parsed.values);
+    if (parsed.kind === 'value') return checkFrame(parsed.value);
+    throw parsed.kind === 'exceeded' ? errorOfBound(parsed.bound, WIRE_JSON_VALUES_MAX) : new GatewayError('bad-frame');
   }
 }
 
-function parseChatFrame(text: string): ChatFrame | RefusedChatFrame {
+function parseSmall(text: string): unknown {
   const parsed = parseJson(text, WIRE_JSON_VALUES_MAX);
   if (parsed === undefined) throw boundError(text, WIRE_JSON_VALUES_MAX) ?? new GatewayError('bad-frame');
-  if (!isFields(parsed.value)) throw new GatewayError('bad-frame');
-  const fields = parsed.value;
+  return parsed.value;
+}
+
+function checkFrame(fields: unknown): ChatFrame | RefusedChatFrame {
+  if (!isFields(fields)) throw new GatewayError('bad-frame');
   const { type, requestId: id } = fields;
   if (typeof id !== 'string' || id === '' || id.length > REQUEST_ID_CHARS_MAX) throw new GatewayError('bad-frame');
   const check = typeof type === 'string' ? checks.get(type) : undefined;

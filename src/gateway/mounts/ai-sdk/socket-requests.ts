@@ -9,7 +9,6 @@ import type { Identity } from '../../auth/identity.ts';
 import { mapError } from '../../error-map.ts';
 import type { EventStreams } from '../../event-streams.ts';
 import { GatewayError } from '../../gateway-error.ts';
-import type { ParseBudget } from '../../limits/parse-budget.ts';
 import type { ChatSocket } from './chat-socket.ts';
 import { findAnswer, orNothing, type FindAnswerDeps } from './find-answer.ts';
 import type { PendingStops } from './pending-stops.ts';
@@ -27,7 +26,6 @@ import { chatBody, mustBeSubmission, submitEither, type ChatBody, type SubmitDep
 export interface SocketRequestsDeps extends SubmitDeps, FindAnswerDeps {
   readonly credentials: Credentials;
   readonly streams: EventStreams;
-  readonly parseBudget: ParseBudget;
   readonly onDefect: (error: unknown) => void;
 }
 
@@ -58,11 +56,7 @@ export class SocketRequests {
 
   /** @throws GatewayError: final for the socket */
   async serve(text: string): Promise<void> {
-    const { parseBudget } = this.#deps;
-    const { principal } = this.#socket;
-    if (principal === undefined) parseBudget.spendOfAddress(this.#settings.address, text.length);
-    else parseBudget.spend(principal, text.length);
-    const frame = await this.#frames.parse(text);
+    const frame = await this.#frames.parse(text, this.#socket.principal, this.#settings.address);
     try {
       if (frame instanceof RefusedChatFrame) throw frame.error;
       await this.#answer(frame);

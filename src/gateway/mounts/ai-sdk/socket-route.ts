@@ -18,10 +18,10 @@ import type { Readiness } from '../../readiness.ts';
 import { WsConnection } from '../../ws/ws-connection.ts';
 import { ChatSocket } from './chat-socket.ts';
 import { PendingStops } from './pending-stops.ts';
-import { ChatFrames } from './socket-frame.ts';
+import { ChatFrames, type ChatFramesDeps } from './socket-frame.ts';
 import { SocketRequests, type SocketRequestsDeps, type SocketSettings } from './socket-requests.ts';
 
-export interface SocketRouteDeps extends SocketRequestsDeps {
+export interface SocketRouteDeps extends SocketRequestsDeps, ChatFramesDeps {
   readonly config: GatewayConfig;
   readonly tokens: TokenVerifier;
   readonly admission: Admission;
@@ -51,7 +51,7 @@ export function socketRoute(app: HttpApp, deps: SocketRouteDeps): void {
     perMessageDeflate: false,
   });
   const callers = new UnknownCallers();
-  const frames = new ChatFrames();
+  const frames = new ChatFrames(deps);
   app.route({
     method: 'GET',
     url: '/ws',

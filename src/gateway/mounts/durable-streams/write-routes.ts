@@ -1,6 +1,5 @@
 // PUT, POST and DELETE of a durable stream.
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { OneByOne } from '../../../base/one-by-one.ts';
 import { BrokerError, isBrokerError } from '../../../broker/errors.ts';
 import type { LiteTopicName } from '../../../broker/lite-topic.ts';
 import { splitMessages } from '../../../durable-streams/json-messages.ts';
@@ -18,7 +17,8 @@ import { requireWrite } from '../../auth/identity.ts';
 import type { GatewayConfig } from '../../gateway-config.ts';
 import { identityOf } from '../../http/http-app.ts';
 import type { PageReads } from '../../http/page-reads.ts';
-import { boundError } from '../../json/json-bounds.ts';
+import { boundError, errorOfBound } from '../../json/json-bounds.ts';
+import { LARGE_JSON_BYTES, type LargeJson } from '../../json/large-json.ts';
 import { decodeUtf8, parseJson } from '../../json/parse-json.ts';
 import type { ParseBudget } from '../../limits/parse-budget.ts';
 import type { Readiness } from '../../readiness.ts';
@@ -33,17 +33,15 @@ export interface WriteRoutesDeps extends ForkDeps {
   readonly config: Pick<GatewayConfig, 'publicUrl'>;
   readonly readiness: Readiness;
   readonly parseBudget: ParseBudget;
+  readonly largeJson: LargeJson;
   readonly reads: PageReads;
 }
 
 /** Tries of one PUT. Each of them found a stream that was removed meanwhile, or one that is being made. */
 const CREATE_ATTEMPTS_MAX = 4;
-/** JSON above this size is parsed one body at a time, with a turn of the event loop before each. */
-const LARGE_BODY_BYTES = 64 * 1024;
 
 export class WriteRoutes {
   readonly #deps: WriteRoutesDeps;
-  readonly #largeBodies = new OneByOne<'body'>();
 
   constructor(deps: WriteRoutesDeps) {
     this.#deps = deps;
@@ -135,14 +133,17 @@ export class WriteRoutes {
 
   /** What the body appends. @throws StreamRefusal invalid-json; GatewayError too-many, too-large, json-too-deep */
   async #dataOf(request: FastifyRequest, type: string): Promise<Buffer> {
+    const { parseBudget } = this.#deps;
+    const { principal } = identityOf(request);
     const body = bodyOf(request);
-    this.#deps.parseBudget.spend(identityOf(request).principal, body.length);
+    parseBudget.spend(principal, body.length);
     if (!isJsonType(type) || body.length === 0) return body;
-    if (body.length <= LARGE_BODY_BYTES) return jsonData(body);
-    return this.#largeBodies.run('body', async () => {
-      await new Promise(setImmediate);
-      return jsonData(body);
-    });
+    if (body.length <= LARGE_JSON_BYTES) return jsonData(body);
+    const parsed = await this.#deps.largeJson.parseBytes(body, WIRE_JSON_VALUES_MAX);
+    parseBudget.chargeValues(principal, parsed.values);
+    if (parsed.kind === 'malformed') throw new StreamRefusal('invalid-json');
+    if (parsed.kind === 'exceeded') throw errorOfBound(parsed.bound, WIRE_JSON_VALUES_MAX);
+    return messagesOf(parsed.text);
   }
 
   #urlOf({ protocol, host, url }: FastifyRequest): string {
@@ -221,12 +222,16 @@ function bodyOf({ body }: FastifyRequest): Buffer {
   return Buffer.isBuffer(body) ? body : Buffer.alloc(0);
 }
 
-/** The messages as they are stored: the text of a list without its brackets. */
 function jsonData(body: Buffer): Buffer {
   const text = decodeUtf8(body);
   if (text === undefined || parseJson(text, WIRE_JSON_VALUES_MAX) === undefined)
     throw (
       (text === undefined ? undefined : boundError(text, WIRE_JSON_VALUES_MAX)) ?? new StreamRefusal('invalid-json')
     );
+  return messagesOf(text);
+}
+
+/** The messages as they are stored: the text of a list without its brackets. */
+function messagesOf(text: string): Buffer {
   return Buffer.from(splitMessages(text).join(','));
 }
