@@ -10,6 +10,7 @@ import { nameBroker, readBrokerConfig } from './cli/config/broker-config.ts';
 import type { Config } from './cli/config/config.ts';
 import { processLogger } from './cli/process-logger.ts';
 import type { PauseChoice } from './cli/pauses.ts';
+import { tokenHint } from './cli/token-hint.ts';
 import type { TokenChoices } from './cli/token.ts';
 import {
   listLetters,
@@ -208,11 +209,7 @@ async function runServer(config: Config): Promise<void> {
   if (server.makeLink === undefined) return;
   // A journal or a pipe may be stored and read by others, so no token is written there.
   if (process.stdout.isTTY) output.line(`open ${server.makeLink()}`);
-  else if (config.broker.engine === 'log')
-    output.line(
-      `for a token: npx holdline token --sub you, with the same HOLDLINE_BROKER; open ${server.url ?? ''}/#token=<token>`,
-    );
-  else output.line('for a token: set HOLDLINE_JWT_SECRET and start again, then: npx holdline token --sub you');
+  else for (const line of tokenHint(config.broker, process.argv[1] ?? 'holdline', server.url ?? '')) output.line(line);
 }
 
 // Otherwise an unknown command would count as an argument of the default command.

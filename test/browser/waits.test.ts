@@ -62,6 +62,7 @@ describe('an answer that asks', () => {
       await isOpen(page);
       await said(page, 'The answer asks you: May I send the mail');
       expect(await card(page).innerText()).toContain('ada@example.com');
+      await page.getByText('send_mail: waits for approval').waitFor();
       expect(await page.getByTestId('stop').isVisible()).toBe(true);
       const second = await inSecondTab(page);
       await isOpen(second);
@@ -131,6 +132,26 @@ describe('an answer that asks', () => {
       await page.keyboard.press('Enter');
       await untilCompleted(page);
       expect(await shownText(page)).toContain('{"street":"Main Street 1","floor":3}');
+    },
+    timeLimit(90_000),
+  );
+
+  it(
+    'is told that its reply is not sent yet without a network, keeps what was typed, and gets it afterwards',
+    async () => {
+      const page = await openPage();
+      await ask(page, 'ask form');
+      await isOpen(page);
+      await page.getByTestId('field').first().fill('Main Street 1');
+      await page.context().setOffline(true);
+      await page.getByTestId('give').click();
+      await card(page).getByText('Not sent yet: the server does not answer').waitFor();
+      await shoot(page, 'not-sent-yet');
+      expect(await page.getByTestId('field').first().inputValue()).toBe('Main Street 1');
+      await page.context().setOffline(false);
+      await outcome(page).getByText('Main Street 1').waitFor();
+      expect(await page.getByTestId('sending').isVisible()).toBe(false);
+      await untilCompleted(page);
     },
     timeLimit(90_000),
   );

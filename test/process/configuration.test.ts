@@ -1,5 +1,6 @@
 // What the environment may and may not contain: every fault is reported at once and in words, before anything is
 // opened. And the defaults of a first start, which must be safe.
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, statSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -7,6 +8,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { nameBroker, type RedisConfig } from '../../src/cli/config/broker-config.ts';
 import { readBrokerConfig } from '../../src/cli/config/broker-config.ts';
@@ -326,7 +328,8 @@ describe('a start', () => {
     const server = await startedServer();
     expect(statSync(`${server.folder}/jwt-secret`).mode & 0o777).toBe(0o600);
     expect(statSync(`${server.folder}/admin.sock`).mode & 0o777).toBe(0o600);
-    await server.child.line(/^for a token: npx holdline token --sub you, with the same HOLDLINE_BROKER; open http:/);
+    const [, command = ''] = await server.child.line(/^for a token: (.*)$/);
+    await server.child.line(/^then open http:.*#token=<token>$/);
     // The log contains no token, because a journal may keep it.
     expect(server.log.filter((line) => line.includes('eyJ'))).toEqual([]);
     expect(server.url).toMatch(/^http:\/\/127\.0\.0\.1:/);
@@ -337,8 +340,9 @@ describe('a start', () => {
     await server.kill('SIGTERM');
     await server.restart();
     // A token from before a restart stays valid.
-    const ofCommand = await run(['token', '--sub', 'you'], { HOLDLINE_BROKER: `log:${server.folder}` });
-    for (const one of [token, ofCommand.stdout.trim()])
+    // In another folder than the server's.
+    const { stdout } = await promisify(execFile)('sh', ['-c', command], { cwd: tmpdir() });
+    for (const one of [token, stdout.trim()])
       expect((await post(server, 'again/messages', { content: 'count 1' }, one)).status).toBe(202);
   });
 

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { ChatClientError } from '../../src/client/chat-client.ts';
 import type { Input } from '../../src/client/chat-client.ts';
-import { askedText, outcomeText, refusalText } from '../../web-demo/inputs/input-text.ts';
+import { askedText, callText, outcomeText, refusalText } from '../../web-demo/inputs/input-text.ts';
 import { fieldsOf, looseJson, valueOf } from '../../web-demo/inputs/schema-fields.ts';
 
 const input: Input = { inputId: 'i', runId: 'r', kind: 'approval', state: 'open', leg: 0 };
@@ -105,5 +105,27 @@ describe('an input', () => {
       'street must be a text',
     );
     expect(refused('network')).toBe('no');
+  });
+});
+
+describe('an answer that could not be sent', () => {
+  it('is not lost, and its reader is told to try again', () => {
+    const error = new ChatClientError('network', 'no answer from the server', { retryable: true });
+    expect(refusalText(error)).toBe('Your answer could not be sent: no answer from the server. Try again.');
+  });
+});
+
+describe('a call', () => {
+  it.each([
+    ['waits for approval', {}, input],
+    ['waits for an answer', {}, { ...input, kind: 'tool' }],
+    ['not answered', {}, { ...input, state: 'closed' }],
+    ['refused', {}, { ...input, state: 'answered', answer: { approved: false } }],
+    ['running', {}, { ...input, state: 'answered', answer: { approved: true } }],
+    ['running', {}, undefined],
+    ['done', { result: null }, { ...input, state: 'answered', answer: { approved: true } }],
+    ['failed', { error: 'no' }, undefined],
+  ] as const)('%s', (text, outcome, about) => {
+    expect(callText(outcome, about)).toBe(text);
   });
 });

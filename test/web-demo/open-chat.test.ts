@@ -79,3 +79,27 @@ describe('a file of an open chat', () => {
     expect(did).toEqual([]);
   });
 });
+
+describe('an answer to what a chat asks', () => {
+  it('still arrives when the chat is left while it is on its way', async () => {
+    const answered = settled<undefined>();
+    const did: string[] = [];
+    const client = {
+      chat: () => ({
+        snapshot: () => ({ connection: { state: 'live' }, messages: [], runs: [] }),
+        subscribe: () => () => undefined,
+        answer: () => answered.promise,
+        close: () => void did.push('close'),
+      }),
+    } as unknown as ChatClient;
+    const unsent = new UnsentStore({ getItem: () => null, setItem: () => undefined });
+    const nothing = (): void => undefined;
+    const chat = new OpenChat('c', false, { client, unsent, onChange: nothing, onSent: nothing });
+    const answer = chat.answer('i', { approved: true });
+    chat.leave();
+    expect(did).toEqual([]);
+    answered.resolve(undefined);
+    await answer;
+    expect(did).toEqual(['close']);
+  });
+});

@@ -155,9 +155,9 @@ export class OpenChat {
     await this.#unlessLeft(async () => this.#chat?.detach(attachmentId));
   }
 
-  /** Answers what a run of the chat asks. */
+  /** Answers what a run of the chat asks. An answer on its way arrives also where the chat is left meanwhile. */
   async answer(inputId: string, answer: InputAnswer): Promise<void> {
-    await this.#chat?.answer(inputId, answer);
+    await this.#unlessLeft(async () => this.#chat?.answer(inputId, answer));
   }
 
   async select(runId: string): Promise<void> {

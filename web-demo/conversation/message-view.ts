@@ -100,7 +100,7 @@ export class MessageView {
       const view =
         this.#parts.get(key) ?? partView(part, message.role, this.#parser, (file) => this.#actions.save(file));
       this.#parts.set(key, view);
-      view.update(part);
+      view.update(part, inputOf(part, message));
     }
     for (const [key, view] of this.#parts) {
       if (wanted.has(key)) continue;
@@ -120,9 +120,10 @@ export class MessageView {
       const card =
         this.#cards.get(input.inputId) ?? new InputCard(input, (asked, answer) => this.#actions.answer(asked, answer));
       this.#cards.set(input.inputId, card);
-      const isItsCall = (part: Part): part is ToolCallPart =>
-        part.kind === 'tool-call' && part.toolCallId !== undefined && part.toolCallId === input.toolCallId;
-      card.update(input, parts.find(isItsCall));
+      card.update(
+        input,
+        parts.find((part) => isCallOf(part, input)),
+      );
     }
     const asked = new Set(inputs.map(({ inputId }) => inputId));
     for (const [inputId, card] of this.#cards) {
@@ -221,6 +222,14 @@ export class MessageView {
     if (this.#message !== undefined) this.#showFoot(this.#message, this.#run);
     this.#buttons.querySelector<HTMLElement>('[data-testid=edit]')?.focus();
   }
+}
+
+function isCallOf(part: Part, { toolCallId }: Input): part is ToolCallPart {
+  return part.kind === 'tool-call' && part.toolCallId !== undefined && part.toolCallId === toolCallId;
+}
+
+function inputOf(part: Part, { inputs = [] }: Message): Input | undefined {
+  return inputs.findLast((input) => isCallOf(part, input));
 }
 
 function keyOf({ part, kind }: Part): string {

@@ -1,15 +1,17 @@
 // One part of a message on the page: text, a thought, a tool call, an attachment. Thoughts and tool calls are
 // folded away; what they are doing shows in their summary.
-import type { AttachedFile, Part } from '../../src/client/chat-client.ts';
+import type { AttachedFile, Input, Part } from '../../src/client/chat-client.ts';
 import { button, element, setText } from '../dom/element.ts';
 import { sizeText } from '../dom/size-text.ts';
+import { callText } from '../inputs/input-text.ts';
 import { MarkdownView } from '../markdown/markdown-view.ts';
 import type { Parser } from '../markdown/parser.ts';
 import { PlainText } from './plain-text.ts';
 
 export interface PartView {
   readonly element: HTMLElement;
-  update(part: Part): void;
+  /** `input`: what the run asks about this call. */
+  update(part: Part, input?: Input): void;
 }
 
 /** @param role of the author: a person's text is shown as it was written */
@@ -53,10 +55,9 @@ function toolPart(): PartView {
   let outcome: unknown;
   return {
     element: folded,
-    update: (part) => {
+    update: (part, input) => {
       if (part.kind !== 'tool-call') return;
-      const state = part.error !== undefined ? 'failed' : part.result !== undefined ? 'done' : 'running';
-      setText(name, `${part.toolName ?? 'A tool'}: ${state}`);
+      setText(name, `${part.toolName ?? 'A tool'}: ${callText(part, input)}`);
       given.update(part.text);
       if (outcome === (part.error ?? part.result)) return;
       outcome = part.error ?? part.result;

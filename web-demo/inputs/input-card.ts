@@ -3,10 +3,13 @@
 import type { Input, InputAnswer, ToolCallPart } from '../../src/client/chat-client.ts';
 import { element, setText } from '../dom/element.ts';
 import { answerForm } from './answer-form.ts';
-import { askedText, outcomeText } from './input-text.ts';
+import { askedText, outcomeText, SENDING, STILL_SENDING } from './input-text.ts';
 
 /** Undefined: it was taken. Else why not. */
 export type SendAnswer = (input: Input, answer: InputAnswer) => Promise<string | undefined>;
+
+/** An answer that takes longer has met a network that is away, or a server that does not answer. */
+const LATE_MS = 3_000;
 
 const KINDS = { approval: 'Approval needed', question: 'Question', tool: 'Result needed' } as const;
 
@@ -15,6 +18,7 @@ export class InputCard {
   readonly #send: SendAnswer;
   readonly #controls: HTMLFieldSetElement;
   readonly #fault = element('p', { class: 'input-fault', role: 'alert', hidden: '' });
+  readonly #sending = element('p', { class: 'note', role: 'status', 'data-testid': 'sending', hidden: '' });
   readonly #outcome = element('p', { class: 'input-outcome', 'data-testid': 'outcome', tabindex: '-1', hidden: '' });
   readonly #until = element('p', { class: 'note' });
   readonly #call = element('pre', { class: 'input-call', hidden: '' });
@@ -36,6 +40,7 @@ export class InputCard {
       asked,
       this.#call,
       this.#controls,
+      this.#sending,
       this.#fault,
       this.#until,
       this.#outcome,
@@ -57,7 +62,10 @@ export class InputCard {
     setText(this.#until, isOpen && input.expiresAt !== undefined ? `Open until ${timeOf(input.expiresAt)}` : '');
     this.#until.hidden = this.#until.textContent === '';
     this.#controls.hidden = !isOpen;
-    if (!isOpen) this.#showFault(undefined);
+    if (!isOpen) {
+      this.#show(this.#fault, undefined);
+      this.#show(this.#sending, undefined);
+    }
     setText(this.#outcome, outcome ?? '');
     this.#outcome.hidden = isOpen;
     // What had the focus is gone: screen readers read the outcome, and Tab continues from here.
@@ -68,10 +76,10 @@ export class InputCard {
     if (this.#controls.disabled) return;
     const focused = document.activeElement;
     this.#controls.disabled = true;
-    this.#showFault(undefined);
-    const refusal = await this.#send(this.#input, answer);
+    this.#show(this.#fault, undefined);
+    const refusal = await this.#sendWithSign(answer);
     this.#controls.disabled = false;
-    if (refusal !== undefined && this.#input.state === 'open') this.#showFault(refusal);
+    if (this.#input.state === 'open') this.#show(this.#fault, refusal);
     // A disabled control loses the focus.
     if (document.activeElement !== document.body) return;
     if (this.#controls.hidden) this.#outcome.focus({ preventScroll: true });
@@ -84,9 +92,23 @@ export class InputCard {
     this.#call.hidden = this.#call.textContent === '';
   }
 
-  #showFault(text: string | undefined): void {
-    setText(this.#fault, text ?? '');
-    this.#fault.hidden = text === undefined;
+  /** What was typed stays in the controls until the server has the answer. */
+  async #sendWithSign(answer: InputAnswer): Promise<string | undefined> {
+    this.#show(this.#sending, SENDING);
+    const late = setTimeout(() => {
+      if (this.#input.state === 'open') this.#show(this.#sending, STILL_SENDING);
+    }, LATE_MS);
+    try {
+      return await this.#send(this.#input, answer);
+    } finally {
+      clearTimeout(late);
+      this.#show(this.#sending, undefined);
+    }
+  }
+
+  #show(line: HTMLElement, text: string | undefined): void {
+    setText(line, text ?? '');
+    line.hidden = text === undefined;
   }
 }
 

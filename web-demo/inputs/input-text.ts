@@ -1,5 +1,5 @@
 // What the page says about an input: what the run asks, how it ended, and why an answer was not taken. Pure.
-import type { ChatClientError, Input } from '../../src/client/chat-client.ts';
+import type { ChatClientError, Input, ToolCallPart } from '../../src/client/chat-client.ts';
 
 /** What a reader is asked. */
 export function askedText({ kind, message, toolName = 'a tool' }: Input): string {
@@ -30,7 +30,20 @@ function shown(value: unknown): string {
   return text.length > SHOWN_CHARS_MAX ? `${text.slice(0, SHOWN_CHARS_MAX)}…` : text;
 }
 
-export function refusalText({ code, message, details }: ChatClientError): string {
+export const SENDING = 'Sending your answer…';
+export const STILL_SENDING = 'Not sent yet: the server does not answer. The page tries again by itself.';
+
+/** What a call does now; `input`: the one that is about it. */
+export function callText({ error, result }: Pick<ToolCallPart, 'error' | 'result'>, input: Input | undefined): string {
+  if (error !== undefined) return 'failed';
+  if (result !== undefined) return 'done';
+  if (input?.state === 'open') return input.kind === 'approval' ? 'waits for approval' : 'waits for an answer';
+  if (input?.state === 'closed') return 'not answered';
+  return input?.answer?.approved === false ? 'refused' : 'running';
+}
+
+export function refusalText({ code, message, details, retryable }: ChatClientError): string {
+  if (retryable) return `Your answer could not be sent: ${message}. Try again.`;
   if (code === 'already-answered') {
     const { by } = (details ?? {}) as { readonly by?: unknown };
     return typeof by === 'string' ? `${by} has answered it otherwise` : 'It has another answer already';
