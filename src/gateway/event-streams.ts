@@ -55,6 +55,8 @@ const CROWDED_RETRY_MS = 2_000;
 export interface StartOptions {
   readonly after: string | undefined;
   readonly cursor: string | undefined;
+  /** The caller has called `mustHaveRoom` before it sent a prompt. */
+  readonly hasRoom?: boolean;
 }
 
 export interface StreamStart {
@@ -106,10 +108,14 @@ export class EventStreams {
   }
 
   /** @throws GatewayError draining, node-full, invalid-position; SessionError not-found */
-  async start(identity: Identity, sessionId: string, { after, cursor }: StartOptions): Promise<StreamStart> {
+  async start(
+    identity: Identity,
+    sessionId: string,
+    { after, cursor, hasRoom = false }: StartOptions,
+  ): Promise<StreamStart> {
     this.#deps.readiness.mustNotDrain();
     const user = userKey(identity.principal);
-    this.mustHaveRoom(identity);
+    if (!hasRoom) this.mustHaveRoom(identity);
     const given = after === undefined ? undefined : parseGivenPosition(after);
     const named = await this.#deps.sessionIds.find(identity, sessionId);
     const { ref, look } = await this.#authorize(identity, named, given);

@@ -1,7 +1,7 @@
 // Waits until a run has ended, or asks a human, for protocols whose requests are answered with the whole result. A wait
 // is a reader of the chat like a stream: it counts against the limits of connections, it watches the chat, and it ends
 // early when the node drains, when the token expires, and when the client is gone.
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Clock } from '../base/clock.ts';
 import { StopController } from '../base/stop-signal.ts';
 import { parseEvent } from '../session/events/chat-event.ts';
@@ -12,7 +12,7 @@ import type { Identity } from './auth/identity.ts';
 import type { TokenVerifier } from './auth/token-verifier.ts';
 import type { Connection, Connections } from './connections/connections.ts';
 import type { EventStreams } from './event-streams.ts';
-import type { Admission } from './limits/admission.ts';
+import { enter, type Admission, type CountedConnection } from './limits/admission.ts';
 
 /** In ms. No request waits longer than this for the end of a run. The fetch of Node gives up a request without the head
  *  of an answer after 300 s, and the clients above it then repeat the request. */
@@ -39,28 +39,40 @@ export interface RunWait {
 
 export class RunWaits {
   readonly #deps: RunWaitsDeps;
+  /** Requests whose connection is counted. */
+  readonly #reserved = new WeakSet<FastifyRequest>();
 
   constructor(deps: RunWaitsDeps) {
     this.#deps = deps;
   }
 
-  /** For a request that sends a prompt and waits for its end: to be called before the prompt is sent.
+  /** For a request that sends a prompt and waits for its end: counts the connection before the prompt is sent, so that
+   *  the wait is not refused behind the prompt. The caller releases it.
    *  @throws GatewayError node-full, too-many */
-  mustHaveRoom({ ip }: FastifyRequest, identity: Identity): void {
-    this.#deps.streams.mustHaveRoom(identity);
-    this.#deps.admission.check(ip, identity.principal);
+  reserve(request: FastifyRequest, identity: Identity): CountedConnection {
+    const { admission, streams } = this.#deps;
+    streams.mustHaveRoom(identity);
+    const counted = enter(admission, request, identity);
+    this.#reserved.add(request);
+    return counted;
+  }
+
+  /** The same until the request is answered, or its connection ends. @throws as `reserve` */
+  reserveUntilAnswered(request: FastifyRequest, reply: FastifyReply, identity: Identity): void {
+    const counted = this.reserve(request, identity);
+    reply.raw.once('close', () => counted.release());
+    if (request.raw.socket.destroyed) counted.release();
   }
 
   /** Resolves when the run has ended or the wait is over; the caller reads which. @throws GatewayError draining,
    *  node-full, too-many; SessionError not-found */
   async wait(request: FastifyRequest, identity: Identity, wait: RunWait): Promise<void> {
     const { admission, connections, streams, tokens, clock } = this.#deps;
-    admission.check(request.ip, identity.principal);
-    const counted = admission.enter(request.ip);
+    const hasRoom = this.#reserved.has(request);
+    const counted = hasRoom ? undefined : enter(admission, request, identity);
     try {
-      counted.assign(identity.principal);
       // The position is read before the run: a run that has not ended then ends behind the position.
-      const start = await streams.start(identity, wait.sessionId, { after: 'latest', cursor: undefined });
+      const start = await streams.start(identity, wait.sessionId, { after: 'latest', cursor: undefined, hasRoom });
       if (await wait.hasEnded()) return;
       const waiting = new Waiting(wait.wire, () => tokens.isStillGood(identity));
       const { socket } = request.raw;
@@ -85,7 +97,7 @@ export class RunWaits {
         timer.cancel();
       }
     } finally {
-      counted.release();
+      counted?.release();
     }
   }
 }

@@ -129,6 +129,22 @@ export class CountedConnection {
   }
 }
 
+/** Counts the connection of a request. @throws GatewayError node-full, too-many */
+export function enter(
+  admission: Admission,
+  { ip }: { readonly ip: string },
+  { principal }: { readonly principal: Principal },
+): CountedConnection {
+  const counted = admission.enter(ip);
+  try {
+    counted.assign(principal);
+  } catch (error) {
+    counted.release();
+    throw error;
+  }
+  return counted;
+}
+
 /** Identifies a user across tenants. A tenant's name has no slash, so two users never share a key. */
 export function userKey({ tenant, user }: Principal): string {
   return `${tenant}/${user}`;

@@ -3,7 +3,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Clock } from '../../base/clock.ts';
 import type { Wire, WireEncoder } from '../../stream/projection.ts';
-import type { Admission, CountedConnection } from '../limits/admission.ts';
+import { enter, type Admission, type CountedConnection } from '../limits/admission.ts';
 import { untilItsTurn, type LastRequests } from '../http/answer-order.ts';
 import type { Credentials } from '../auth/credentials.ts';
 import { requireScope, type Identity } from '../auth/identity.ts';
@@ -123,18 +123,6 @@ function enterFirst(
 ): CountedConnection {
   streams.mustHaveRoom(identity);
   return enter(admission, request, identity);
-}
-
-/** @throws GatewayError node-full, too-many */
-function enter(admission: Admission, request: FastifyRequest, { principal }: Identity): CountedConnection {
-  const counted = admission.enter(request.ip);
-  try {
-    counted.assign(principal);
-  } catch (error) {
-    counted.release();
-    throw error;
-  }
-  return counted;
 }
 
 /** @throws GatewayError upgrade-required: HTTP/1.0 has no chunks. [RFC 9112 §6.1, RFC 9110 §15.5.22] */

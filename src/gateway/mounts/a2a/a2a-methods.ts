@@ -48,7 +48,15 @@ export class A2aMethods {
 
   async send(request: FastifyRequest, identity: Identity, agent: string, given: unknown): Promise<unknown> {
     const params = parseSend(given);
-    this.#deps.runWaits.mustHaveRoom(request, identity);
+    const counted = this.#deps.runWaits.reserve(request, identity);
+    try {
+      return await this.#sendAndWait(request, identity, agent, params);
+    } finally {
+      counted.release();
+    }
+  }
+
+  async #sendAndWait(request: FastifyRequest, identity: Identity, agent: string, params: SendParams): Promise<unknown> {
     const { task, history } = await this.#send(request, identity, agent, params);
     try {
       if (!params.returnImmediately) await this.#wait(request, identity, task, ANSWER_WAIT_MS);

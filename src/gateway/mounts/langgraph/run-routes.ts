@@ -71,7 +71,7 @@ function createRoutes(mount: HttpApp, deps: RunRoutesDeps): void {
     mount.post(`${thread}/runs/wait`, { schema: { hide: true } }, async (request, reply) => {
       const asked = mustBe(parseRunRequest(request.body));
       // A client that is refused for a limit has not sent its prompt, and may send it again.
-      deps.runWaits.mustHaveRoom(request, identityOf(request));
+      deps.runWaits.reserveUntilAnswered(request, reply, identityOf(request));
       const run = await send(deps, threadOf(request), asked, request);
       reply.header('content-location', locationOf(run));
       return join(deps, run, request, reply);

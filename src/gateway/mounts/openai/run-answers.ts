@@ -35,8 +35,7 @@ export class RunAnswers {
   /** Sends a prompt for a request that waits for its answer. The limits of connections are checked before: a refused
    *  client may repeat its request, but behind the prompt it must not. */
   async send(request: FastifyRequest, reply: FastifyReply, prompt: ReadyPrompt): Promise<RunInSession> {
-    const identity = identityOf(request);
-    this.#deps.runWaits.mustHaveRoom(request, identity);
+    this.#deps.runWaits.reserveUntilAnswered(request, reply, identityOf(request));
     const run = await prompt.send(reply);
     reply.headers(runHeaders(run));
     return run;
