@@ -4,13 +4,16 @@ import { BrokerError } from '../../src/broker/errors.ts';
 import { parseTopicPattern } from '../../src/broker/lite-topic.ts';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { subagentSession, parentPrincipal } from '../../src/session/subagent-session.ts';
+import { inputIdOf } from '../../src/session/waits/new-wait.ts';
 import { PRESENCE_MS } from '../../src/session/stores/presence.ts';
 import type { Agent } from '../../src/worker/agent.ts';
-import { ChatRig, PlayedModel } from '../support/chat-rig.ts';
+import type { Worker } from '../../src/worker/worker.ts';
+import { ChatRig, PlayedModel, type PlayedCall } from '../support/chat-rig.ts';
 import { eventually } from '../support/wait-for.ts';
 import { startHarness, type Address, type Harness } from '../support/gateway-harness.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { readSse } from '../support/sse-reader.ts';
+import { QUESTION } from '../support/waits.ts';
 
 const UNWATCHED_MS = 20_000;
 const A_WHILE = 10 * UNWATCHED_MS;
@@ -26,12 +29,14 @@ class World {
   readonly clock = new ManualClock();
   readonly broker: MemoryBroker;
   readonly rig: ChatRig;
+  /** The worker that runs begin with. */
+  readonly worker: Worker;
   #epochs = 0;
 
   constructor(agent: Partial<Agent> = { unwatchedMs: UNWATCHED_MS }) {
     this.broker = new MemoryBroker({ clock: this.clock, newEpoch: () => `e${(this.#epochs += 1)}` });
     this.rig = new ChatRig({ broker: this.broker, clock: this.clock, agent });
-    this.rig.startWorker();
+    this.worker = this.rig.startWorker();
     onTestFinished(() => this.rig.close());
   }
 
@@ -53,6 +58,20 @@ class World {
   /** Advances in steps, so that every touch and every check runs. */
   async pass(ms: number): Promise<void> {
     for (let left = ms; left > 0; left -= PRESENCE_MS) await this.clock.advance(Math.min(left, PRESENCE_MS));
+  }
+
+  /** The answer's first leg ends, and its run waits for a human. */
+  async wait(): Promise<void> {
+    const leg = await this.rig.model.call(0);
+    leg.say('Well. ', { type: 'wait', ...QUESTION });
+    await eventually(async () => (await this.rig.seen()).some(({ type }) => type === 'run.waiting'));
+  }
+
+  /** Answers what the run waits for. Resolves with its next leg. */
+  async resume({ harness }: Node, runId: string): Promise<PlayedCall> {
+    const path = `/v1/sessions/${this.rig.ref.sessionId}/inputs/${inputIdOf(runId, 0, 'size')}`;
+    expect((await harness.call('POST', path, this.rig.alice.user, { value: 'large' })).status).toBe(202);
+    return this.rig.model.call(1);
   }
 
   async last(): Promise<unknown> {
@@ -171,4 +190,39 @@ it('a subagent’s answer is not ended, because no reader can watch it', async (
   const call = await asked.call(0);
   await world.pass(A_WHILE);
   expect(call.isAborted).toBe(false);
+});
+
+it('a guarded answer that waits for a human is not ended, and a reader who came meanwhile watches its next leg', async () => {
+  const world = new World();
+  const [one, other] = [await world.node(), await world.node()];
+  const { runId } = await world.rig.prompt('go');
+  await world.wait();
+  await world.pass(A_WHILE);
+  const leave = await world.watch(one);
+  const second = await world.resume(other, runId);
+  await world.pass(A_WHILE);
+  expect(second.isAborted).toBe(false);
+  await leave();
+  await world.pass(UNWATCHED_MS + SLACK_MS);
+  expect(second.isAborted).toBe(true);
+  await world.ended();
+  expect(await world.last()).toEqual(UNWATCHED);
+});
+
+it('an answer that its next leg guards continues while a reader watches who came before', async () => {
+  const world = new World({});
+  const { rig, worker } = world;
+  const [one, other] = [await world.node(), await world.node()];
+  const { runId } = await rig.prompt('go');
+  const leave = await world.watch(one);
+  await world.wait();
+  // Meanwhile the policy of the agent has changed.
+  await worker.close();
+  rig.startWorker(8, { name: 'default', unwatchedMs: UNWATCHED_MS });
+  const second = await world.resume(other, runId);
+  await world.pass(A_WHILE);
+  expect(second.isAborted).toBe(false);
+  await leave();
+  await world.pass(UNWATCHED_MS + SLACK_MS);
+  expect(second.isAborted).toBe(true);
 });

@@ -13,6 +13,9 @@ import type { WireEvent } from '../../stream/wire-event.ts';
 /** Concurrent touches. */
 const TOUCHES_MAX = 64;
 
+/** The events that say whether the run is ended when nobody watches it. */
+const START = /^run\.(?:started|restarted|resumed)$/;
+
 /** A chat that readers of this node follow. */
 interface FollowedChat {
   /** Whether the chat's run is ended when nobody watches it. */
@@ -46,7 +49,7 @@ export class PresenceReporter implements LiveTopicObserver {
     const chat = this.#chats.get(topic);
     if (chat === undefined) return;
     for (const { type, json } of events) {
-      if (type === 'run.started' || type === 'run.restarted') this.#guard(topic, chat, hasPolicy(json));
+      if (START.test(type)) this.#guard(topic, chat, hasPolicy(json));
       else if (type === 'run.completed' || type === 'run.failed' || type === 'run.cancelled') chat.isGuarded = false;
     }
   }
