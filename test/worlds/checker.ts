@@ -11,6 +11,7 @@ import { checkRuns } from './run-rules.ts';
 import { checkSends } from './send-rules.ts';
 import type { SessionRecord } from './session-record.ts';
 import { Violations, type Violation } from './violation.ts';
+import { checkAnswers, checkWaits } from './wait-rules.ts';
 
 export function checkHistory(history: readonly Observation[]): readonly Violation[] {
   const found = new Violations();
@@ -20,7 +21,9 @@ export function checkHistory(history: readonly Observation[]): readonly Violatio
   for (const session of index.sessions.values()) {
     const story = session.finalEpoch?.story;
     checkSends(session, index.losses, found);
+    checkAnswers(session, index.losses, found);
     if (story !== undefined) checkRuns(session, story, found);
+    if (story !== undefined) checkWaits(session.id, story, found);
     if (session.finals.length > 0) causes.checkEpochs(session);
     checkFinals(session, found);
   }

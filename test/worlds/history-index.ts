@@ -4,6 +4,7 @@
 import { parsePosition } from '../../src/broker/position.ts';
 import { textField } from './event-fields.ts';
 import type {
+  AnswerInvoked,
   CancelAccepted,
   CancelInvoked,
   Connected,
@@ -68,6 +69,9 @@ export class HistoryIndex {
       case 'remove':
         this.#remove(observation, t);
         break;
+      case 'answer':
+        this.#answerInput(observation, t);
+        break;
       case 'sent':
         this.#sent(observation, t);
         break;
@@ -78,6 +82,7 @@ export class HistoryIndex {
         endEpochs(this.#answer(observation.call, 'ok', t));
         break;
       case 'edited':
+      case 'answered':
         this.#answer(observation.call, 'ok', t);
         break;
       case 'refused':
@@ -129,6 +134,13 @@ export class HistoryIndex {
     const attempt = { edit, ...opened(t) };
     session.edits.push(attempt);
     this.#calls.set(edit.call, { session, attempt });
+  }
+
+  #answerInput(answer: AnswerInvoked, t: number): void {
+    const session = this.session(answer.session);
+    const attempt = { answer, ...opened(t) };
+    session.answers.push(attempt);
+    this.#calls.set(answer.call, { session, attempt });
   }
 
   #remove({ call, session: id }: RemoveInvoked, t: number): void {

@@ -42,6 +42,18 @@ export interface EditAccepted {
   readonly kind: 'edited';
   readonly call: string;
 }
+/** Answers what a run asks a human for. No two humans give the same value. */
+export interface AnswerInvoked {
+  readonly kind: 'answer';
+  readonly call: string;
+  readonly session: string;
+  readonly inputId: string;
+  readonly value: string;
+}
+export interface AnswerAccepted {
+  readonly kind: 'answered';
+  readonly call: string;
+}
 export interface RemoveInvoked {
   readonly kind: 'remove';
   readonly call: string;
@@ -146,6 +158,8 @@ export type Observed =
   | CancelAccepted
   | EditInvoked
   | EditAccepted
+  | AnswerInvoked
+  | AnswerAccepted
   | RemoveInvoked
   | RemoveAccepted
   | CallRefused

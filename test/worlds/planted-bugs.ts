@@ -6,6 +6,7 @@ import * as delivery from './planted-delivery.ts';
 import * as disk from './planted-disk.ts';
 import * as order from './planted-order.ts';
 import * as runs from './planted-runs.ts';
+import * as waits from './planted-waits.ts';
 
 export interface PlantedBug {
   readonly name: string;
@@ -40,6 +41,13 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   { name: 'lease-never-expires', breaks: ['stuck'], plant: runs.leaseNeverExpires },
   { name: 'next-run-forgotten', breaks: ['stuck'], plant: runs.nextRunForgotten },
   { name: 'takeover-from-wrong-offset', breaks: ['answer'], plant: runs.takeoverFromWrongOffset },
+  // Waits
+  { name: 'answer-stored-twice', breaks: ['wait'], plant: waits.answerTwice },
+  { name: 'answer-condition-ignored', breaks: ['wait'], plant: waits.answerConditionIgnored },
+  { name: 'resume-dropped', breaks: ['stuck'], plant: waits.resumeDropped },
+  { name: 'resumed-twice', breaks: ['wait'], plant: waits.resumedTwice },
+  { name: 'expiry-forgotten', breaks: ['stuck'], plant: waits.expiryForgotten },
+  { name: 'earlier-leg-forgotten', breaks: ['answer'], plant: waits.earlierLegForgotten },
   // Delivery
   { name: 'seam-drop', breaks: ['C4'], plant: delivery.seamDrop },
   { name: 'off-by-one-resume', breaks: ['C4', 'C8'], plant: () => delivery.resumeBy(1) },

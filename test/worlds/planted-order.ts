@@ -11,6 +11,11 @@ function withoutFence(write: TopicWrite): TopicWrite {
   return fence === undefined ? write : rest;
 }
 
+export function withoutCondition(write: TopicWrite): TopicWrite {
+  const { ifUnchanged, ...rest } = write;
+  return ifUnchanged === undefined ? write : rest;
+}
+
 function planted(append: (inner: BrokerEngine, writes: readonly TopicWrite[]) => Promise<readonly Appended[]>): {
   engine: (inner: BrokerEngine) => BrokerEngine;
 } {
@@ -64,14 +69,7 @@ export function duplicateMessageOnRetry(): Plant {
 
 /** Accepts both decisions when two nodes decide on the same state. */
 export function conflictIgnored(): Plant {
-  return planted((inner, writes) =>
-    inner.append(
-      writes.map((write) => {
-        const { ifUnchanged, ...rest } = write;
-        return ifUnchanged === undefined ? write : rest;
-      }),
-    ),
-  );
+  return planted((inner, writes) => inner.append(writes.map(withoutCondition)));
 }
 
 /** Refuses a send with an error that is not retryable, and stores it all the same. */

@@ -11,7 +11,7 @@ const FOR_EVER_MS = 10 * 60 * 60 * 1000;
 const OFF_BY = 2;
 
 /** The type of the last record, which is the decision of an append. */
-function decides({ records }: TopicWrite): string {
+export function decides({ records }: TopicWrite): string {
   return typeOf(records.at(-1)?.data ?? '') ?? '';
 }
 

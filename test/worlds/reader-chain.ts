@@ -10,6 +10,10 @@ import type { SessionRecord } from './session-record.ts';
 import { leftOf, type StoryRun } from './story.ts';
 import type { Violations } from './violation.ts';
 
+const START = /^run\.(?:started|restarted|resumed)$/;
+/** What a worker writes. */
+const ANSWER = /^(?:delta|part\.started|tool\.result|run\.completed)$/;
+
 /** What a reader holds of one run. Lengths are enough, because each text is compared with the story by itself. */
 interface HeldRun {
   readonly lengths: (number | undefined)[];
@@ -17,6 +21,8 @@ interface HeldRun {
   readonly isWhole: boolean;
   attempt: number;
   started: boolean;
+  /** It waits for a human, and nothing is added to its answer. */
+  waits: boolean;
   ended: boolean;
 }
 
@@ -106,9 +112,11 @@ export class ReaderChain {
   #takeRun(record: EpochRecord, position: Position, type: string, data: EventData, runId: string): void {
     const run = this.#run(runId, type);
     if (run.ended) this.#add('C7', position, `${type} comes after the end of run ${runId}`);
+    if (run.waits && ANSWER.test(type)) this.#add('wait', position, `${type} of run ${runId} comes while it waits`);
     if (type === 'delta') this.#takeDelta(record, position, run, readDelta(data));
     else if (type === 'part.started') run.lengths[Math.max(0, numberField(data, 'part'))] = 0;
-    else if (type === 'run.started' || type === 'run.restarted') this.#takeStart(record, position, type, run, data);
+    else if (type === 'run.waiting') run.waits = true;
+    else if (START.test(type)) this.#takeStart(record, position, type, run, data);
     else if (TERMINAL.test(type)) this.#takeEnd(position, run, record.story?.runs.get(runId));
   }
 
@@ -120,6 +128,7 @@ export class ReaderChain {
         isWhole: this.#isWhole || type === 'run.queued' || type === 'run.started',
         attempt: 0,
         started: false,
+        waits: false,
         ended: false,
       };
       this.#runs.set(runId, run);
@@ -152,7 +161,10 @@ export class ReaderChain {
     );
     const prompt = readCountPrompt(asked);
     if (prompt === undefined || partKind !== 'text') return;
-    if (countText(prompt.count).slice(at, at + text.length) !== text) {
+    const whole = countText(prompt.count);
+    // Where the answer waited, a part begins behind what was said before.
+    const begins = [0, ...prompt.asks.map((number) => countText(number).length)];
+    if (!begins.some((begin) => whole.startsWith(text, begin + at))) {
       this.#add('answer', position, `run ${runId}, asked to "${asked}", says "${excerpt(text)}" at ${at}`);
     }
   }
@@ -183,7 +195,8 @@ export class ReaderChain {
       this.#add('C7', position, `a run starts again before it has started`);
     run.attempt = attempt;
     run.started = true;
-    if (type === 'run.started') return;
+    run.waits = false;
+    if (type !== 'run.restarted') return;
     const part = Math.max(0, numberField(data, 'part'));
     const at = numberField(data, 'at');
     const held = run.lengths[part] ?? (run.isWhole ? 0 : at);

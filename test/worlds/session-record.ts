@@ -1,6 +1,6 @@
 // What a history contains about one session: the calls on it, its epochs, and its final reads.
 import type { Position } from '../../src/broker/position.ts';
-import type { EditInvoked, FoldSeen, SendInvoked } from './history.ts';
+import type { AnswerInvoked, EditInvoked, FoldSeen, SendInvoked } from './history.ts';
 import { EpochRecord } from './epoch-record.ts';
 
 /** A call, from its start to its answer. */
@@ -29,6 +29,10 @@ export interface EditAttempt extends Attempt {
   readonly edit: EditInvoked;
 }
 
+export interface AnswerAttempt extends Attempt {
+  readonly answer: AnswerInvoked;
+}
+
 export interface FinalRead {
   readonly reader: string;
   readonly node: string;
@@ -49,6 +53,7 @@ export class SessionRecord {
   readonly interrupts: SendAttempt[] = [];
   readonly cancels: CancelAttempt[] = [];
   readonly edits: EditAttempt[] = [];
+  readonly answers: AnswerAttempt[] = [];
   readonly removals: Attempt[] = [];
   readonly epochs = new Map<string, EpochRecord>();
   readonly finals: FinalRead[] = [];

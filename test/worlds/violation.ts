@@ -11,6 +11,7 @@ export const RULES = {
   C8: 'a stream starts over, and an epoch changes, only with a cause: a removal, a declared loss, or a fault that changes epochs',
   C9: 'nothing of one session is seen in another',
   C10: 'every node shows the same final read on every wire',
+  wait: 'an input is asked once, and settled once while its run waits; each wait is over before the run is resumed, once',
   answer: 'an answer has exactly the text of the model',
   unopened: 'after any crash the log can be opened again',
   stuck: 'after everything is healed, every run and every call ends',

@@ -1,5 +1,6 @@
-// The clients that send, stop and remove. Each call goes to any node, and is recorded before it is made and when it is
-// answered. A send with an unknown outcome is repeated with the same messageId until it is accepted or refused.
+// The clients that send, stop, remove and answer. Each call goes to any node, and is recorded before it is made and
+// when it is answered. A send with an unknown outcome is repeated with the same messageId until it is accepted or
+// refused.
 import { isBrokerError } from '../../src/broker/errors.ts';
 import { encodePosition } from '../../src/broker/position.ts';
 import { isSessionError } from '../../src/session/errors.ts';
@@ -13,6 +14,10 @@ import type { WorldNode } from './world-node.ts';
 const TRIES_MAX = 200;
 /** The share of accepted sends that are repeated although they were answered. */
 const REPEATS = 0.1;
+/** The share of inputs that two humans answer at once. */
+const RIVALS = 0.4;
+/** How often a human looks for an input that is open. */
+const LOOKS_MAX = 12;
 
 export interface ClientSurroundings {
   readonly history: History;
@@ -33,6 +38,7 @@ export class WorldClient {
   readonly #user: Principal = { tenant: 'default', user: 'alice' };
   readonly #runs = new Map<string, string[]>();
   #calls = 0;
+  #answers = 0;
 
   constructor(around: ClientSurroundings) {
     this.#around = around;
@@ -99,6 +105,42 @@ export class WorldClient {
     const outcome = await this.#ask((node) => node.sessions.remove(this.#user, refOf(session)));
     if (outcome.kind === 'ok') history.record({ kind: 'removed', call });
     else this.#recordNoAnswer(call, outcome);
+  }
+
+  /** Answers one or all of the inputs that are open, now or soon. */
+  async answer(session: string): Promise<void> {
+    const { random } = this.#around;
+    for (let looks = 0; looks < LOOKS_MAX; looks += 1) {
+      const open = await this.#ask((node) => node.inputs.listOpen(this.#user, refOf(session)));
+      if (open.kind === 'ok' && open.value.length > 0) {
+        const asked = random.chance(0.5) ? open.value : [random.pick(open.value)];
+        const humans = random.chance(RIVALS) ? 2 : 1;
+        await Promise.all(Array.from({ length: humans }, async () => this.#answerAll(session, asked)));
+        return;
+      }
+      await turns(random.between(1, 20));
+    }
+  }
+
+  /** Gives the same answers until they are accepted, or refused with an error that is not retryable. In the history
+   *  each of them is a call of its own. */
+  async #answerAll(session: string, asked: readonly { readonly inputId: string }[]): Promise<void> {
+    const { history, random } = this.#around;
+    const answers = asked.map(({ inputId }) => ({ inputId, value: `answer${(this.#answers += 1)}` }));
+    const replies = answers.map(({ inputId, value }) => ({ inputId, reply: { value } }));
+    let isRepeat = false;
+    for (let tries = 0; tries < TRIES_MAX; tries += 1) {
+      const calls = answers.map((answer) => ({ kind: 'answer', call: this.#newCall(), session, ...answer }) as const);
+      for (const call of calls) history.record(call);
+      const outcome = await this.#ask((node) => node.inputs.answerAll(this.#user, refOf(session), replies));
+      if (outcome.kind === 'ok') {
+        for (const { call } of calls) history.record({ kind: 'answered', call });
+        if (isRepeat || !random.chance(REPEATS)) return;
+        isRepeat = true;
+      } else if (calls.map(({ call }) => this.#recordNoAnswer(call, outcome)).every(Boolean)) return;
+      await turns(random.between(0, 20));
+    }
+    throw new Error(`the answers to ${asked.map(({ inputId }) => inputId).join(', ')} were never accepted`);
   }
 
   /** Records the messages of a chat as this node folds them; none where there is no such chat. */

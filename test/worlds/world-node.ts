@@ -5,8 +5,10 @@ import type { BrokerEngine } from '../../src/broker/broker.ts';
 import { isBrokerError } from '../../src/broker/errors.ts';
 import type { Position } from '../../src/broker/position.ts';
 import { CancelWatch } from '../../src/gateway/watch/cancel-watch.ts';
+import { WaitExpiries } from '../../src/gateway/watch/wait-expiries.ts';
 import { CommandLog } from '../../src/session/commands/command-log.ts';
 import { isSessionError } from '../../src/session/errors.ts';
+import { Inputs } from '../../src/session/inputs.ts';
 import { Runs } from '../../src/session/runs.ts';
 import { Sessions } from '../../src/session/sessions.ts';
 import { CatchUpGate } from '../../src/stream/catch-up-gate.ts';
@@ -36,6 +38,7 @@ export class WorldNode {
   readonly gate: Gate;
   readonly runs: Runs;
   readonly sessions: Sessions;
+  readonly inputs: Inputs;
   readonly hub: TopicHub;
   readonly catchUps = new CatchUpGate();
   readonly cancels: CancelWatch;
@@ -45,6 +48,7 @@ export class WorldNode {
   #workers: WorldWorker[] = [];
   readonly #around: NodeSurroundings;
   readonly #log: CommandLog;
+  readonly #expiries: WaitExpiries;
   #die: (how: 'died') => void = () => undefined;
 
   constructor(name: string, around: NodeSurroundings) {
@@ -57,6 +61,9 @@ export class WorldNode {
     this.runs = new Runs(this.gate, log, clock, newId);
     this.sessions = new Sessions(this.gate, log, clock);
     const onError = (error: unknown): void => tolerate(`node ${name}`, error, onFault);
+    this.inputs = new Inputs({ broker: this.gate, log, clock, onError });
+    this.#expiries = new WaitExpiries({ broker: this.gate, inputs: this.inputs, clock, onError });
+    this.#expiries.start();
     this.hub = new TopicHub({ broker: this.gate, clock, onError });
     this.cancels = new CancelWatch({ runs: this.runs, clock, watchesMax: 100, onError });
     this.died = new Promise((resolve) => (this.#die = resolve));
@@ -97,6 +104,8 @@ export class WorldNode {
     this.gate.kill();
     for (const worker of this.#workers.splice(0)) worker.kill();
     this.cancels.close();
+    // It waits for what it was doing, and a dead process never gets an answer.
+    void this.#expiries.close();
     this.hub.close();
     this.#die('died');
   }

@@ -11,6 +11,7 @@ export type Action =
   | 'prompt'
   | 'cancel'
   | 'remove'
+  | 'answer'
   | 'cut-reader'
   | 'stall-reader'
   | 'unstall-reader'
@@ -36,6 +37,8 @@ export interface WorldPlan {
   readonly tokensMax: number;
   /** The share of prompts that must fail. */
   readonly failing: number;
+  /** The share of prompts whose runs wait for a human. */
+  readonly asking: number;
   /** The share of answers that never reach the sender. */
   readonly lostAnswers: number;
   /** The share of fenced appends that are sent twice. */
@@ -56,6 +59,7 @@ const CALM: Weights = {
   prompt: 10,
   cancel: 0,
   remove: 0,
+  answer: 0,
   'cut-reader': 8,
   'stall-reader': 0,
   'unstall-reader': 6,
@@ -90,7 +94,7 @@ export function planWorld(random: Random): WorldPlan {
   const weights = { ...CALM };
   for (const [action, weight, share] of FAULTS) if (random.chance(share)) weights[action] = weight;
   const lazy = random.chance(0.12);
-  return {
+  const plan: Omit<WorldPlan, 'asking' | 'weights'> = {
     nodes: random.between(2, 3),
     sessions: Array.from({ length: random.between(1, 3) }, (_, i) => `s${i + 1}`),
     readersPerSession: random.between(1, 3),
@@ -107,8 +111,10 @@ export function planWorld(random: Random): WorldPlan {
     takeover: random.pick(['continue', 'continue', 'restart', 'fail']),
     attemptsMax: random.pick([100, 100, 3]),
     leaseMs: 1500,
-    weights,
   };
+  const asking = random.pick([0, 0.4, 0.8]);
+  // A Stop must often find a run that waits.
+  return { ...plan, asking, weights: asking > 0 ? { ...weights, answer: 6, cancel: 3 * weights.cancel } : weights };
 }
 
 /** Limits so small that in a short world segments roll, checkpoints happen, and memory holds only the end of the log.

@@ -9,6 +9,8 @@ import { runWorld } from './world.ts';
 const SEEDS = 24;
 const [FIRST, COUNT] = process.env['WORLD_SEED'] === undefined ? [1, SEEDS] : [Number(process.env['WORLD_SEED']), 1];
 
+/** Adds worlds, up to this multiple, until everything of SUFFERED has happened once. */
+const MORE = 4;
 /** What must have happened in at least one of the worlds; otherwise they prove less than they seem to. */
 const SUFFERED = [
   'crash kill',
@@ -22,6 +24,11 @@ const SUFFERED = [
   'run.cancelled',
   'run.failed',
   'run.completed',
+  'run.resumed',
+  'answered',
+  'refused already-answered',
+  'input.closed expired',
+  'input.closed cancelled',
 ];
 
 describe('a world with faults, after it is healed', () => {
@@ -29,19 +36,23 @@ describe('a world with faults, after it is healed', () => {
     `has lost nothing, doubled nothing and invented nothing, for ${COUNT} seeds`,
     async () => {
       const kinds = new Set<string>();
-      for (let seed = FIRST; seed < FIRST + COUNT; seed += 1) {
+      // The index of the engine uses threads, so chance may leave one out.
+      const missing = (): readonly string[] => (COUNT === SEEDS ? SUFFERED.filter((kind) => !kinds.has(kind)) : []);
+      for (let seed = FIRST; seed < FIRST + COUNT || (missing().length > 0 && seed < FIRST + MORE * COUNT); seed += 1) {
         const { history, violations } = await runWorld(seed);
         expect(violations, `WORLD_SEED=${seed}\n${describeViolations(violations)}`).toEqual([]);
-        for (const observation of history) kinds.add(kindOf(observation));
+        for (const observation of history) for (const kind of kindsOf(observation)) kinds.add(kind);
       }
-      if (COUNT === SEEDS) expect([...kinds]).toEqual(expect.arrayContaining(SUFFERED));
+      expect(missing()).toEqual([]);
     },
     timeLimit(120_000),
   );
 });
 
-function kindOf(observation: Observation): string {
-  if (observation.kind === 'event') return observation.type;
-  if (observation.kind === 'crash') return `crash ${observation.what}`;
-  return observation.kind === 'end' ? `end ${observation.reason}` : observation.kind;
+function kindsOf(observation: Observation): string[] {
+  const { kind } = observation;
+  if (kind === 'event') return [observation.type, `${observation.type} ${String(observation.data['reason'])}`];
+  if (kind === 'crash') return [`crash ${observation.what}`];
+  if (kind === 'refused') return [kind, `refused ${observation.code}`];
+  return [kind === 'end' ? `end ${observation.reason}` : kind];
 }

@@ -109,6 +109,7 @@ class World {
       prompt: () => this.#prompt(session()),
       cancel: () => this.#call(this.#client.cancel(session(), random.chance(0.4))),
       remove: () => this.#call(this.#client.remove(session())),
+      answer: () => this.#call(this.#client.answer(session())),
       'cut-reader': () => reader().cut(),
       'stall-reader': () => reader().stall(),
       'unstall-reader': () => reader().unstall(),
@@ -136,7 +137,9 @@ class World {
     const { plan, random } = this.#parts;
     const tokens = random.between(1, plan.tokensMax);
     const messageId = `m${(this.#messages += 1)}`;
-    const content = `${random.chance(plan.failing) ? 'fail after' : 'count'} ${tokens} for ${messageId}`;
+    const asks =
+      plan.asking > 0 && random.chance(plan.asking) ? `, asking at ${placesTo(tokens, random).join(' and ')}` : '';
+    const content = `${random.chance(plan.failing) ? 'fail after' : 'count'} ${tokens}${asks} for ${messageId}`;
     const mayStop = plan.weights.cancel > 0;
     const onBusy = mayStop && random.chance(0.15) ? 'interrupt' : random.chance(0.1) ? 'reject' : 'queue';
     this.#call(this.#client.send(session, messageId, content, onBusy));
@@ -220,6 +223,12 @@ class World {
       }
     }
   }
+}
+
+/** One or two different numbers up to the last, in rising order. */
+function placesTo(last: number, random: Random): readonly number[] {
+  const places = [random.between(0, last), random.between(0, last)];
+  return [...new Set(places)].sort((a, b) => a - b);
 }
 
 function pickAction(weights: readonly (readonly [Action, number])[], at: number): Action {
