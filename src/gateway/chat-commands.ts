@@ -224,6 +224,13 @@ export class ChatCommands {
     return reads.inTurn(identity.principal, () => inputs.answerAll(identity.principal, ref, replies));
   }
 
+  /** Whether these answers could be stored now. Stores nothing. @throws as `answerInputs` */
+  async checkAnswers(identity: Identity, sessionId: string, replies: readonly NamedReply[]): Promise<void> {
+    const { inputs, reads } = this.#deps;
+    const ref = await this.#deps.sessionIds.find(identity, sessionId);
+    await reads.inTurn(identity.principal, () => inputs.checkAll(identity.principal, ref, replies));
+  }
+
   /** The inputs that wait for an answer, oldest first. @throws SessionError not-found */
   async openInputs(identity: Identity, sessionId: string): Promise<readonly OpenInput[]> {
     return this.#deps.inputs.listOpen(identity.principal, await this.#deps.sessionIds.find(identity, sessionId));

@@ -70,6 +70,8 @@ export interface SessionErrorOptions extends ErrorOptions {
   readonly reached?: { readonly quota: 'waiting'; readonly used: number };
   /** Sent to the caller to help find the fault. */
   readonly details?: unknown;
+  /** The input whose answer is refused, as the caller named it. */
+  readonly inputId?: string;
   /** Sent to the caller in place of the code's own message. It never repeats what the caller sent. */
   readonly message?: string;
 }
@@ -82,10 +84,15 @@ export class SessionError extends Error {
   readonly reached: SessionErrorOptions['reached'];
 
   readonly details: unknown;
+  readonly inputId: string | undefined;
 
-  constructor(code: SessionErrorCode, { limit, reached, details, message, ...options }: SessionErrorOptions = {}) {
+  constructor(
+    code: SessionErrorCode,
+    { limit, reached, details, inputId, message, ...options }: SessionErrorOptions = {},
+  ) {
     super(message ?? SESSION_ERRORS[code].message, options);
     this.details = details;
+    this.inputId = inputId;
     this.limit = limit;
     this.reached = reached;
     this.code = code;

@@ -71,6 +71,13 @@ export class Inputs {
     throw new SessionError('contended');
   }
 
+  /** Whether these answers could be stored now. Stores nothing. @throws SessionError as `answerAll` */
+  async checkAll(principal: Principal, ref: SessionRef, replies: readonly NamedReply[]): Promise<void> {
+    const once = uniqueReplies(replies);
+    const seen = await loadOwned(this.#deps.log, principal, ref);
+    findReplies(seen.state, once, await this.#checkAll(ref, seen, once));
+  }
+
   /** Undefined if the chat has changed since it was loaded. Nothing was stored then. */
   async #tryAnswer(
     principal: Principal,

@@ -35,15 +35,16 @@ export function uniqueReplies(replies: readonly NamedReply[]): readonly NamedRep
   });
 }
 
-/** Calls a check of one reply. Where the request has several, its refusal names the input. */
+/** Calls a check of one reply. Its refusal has the id of the input, and names it where the request has several. */
 export function namingInput<T>(replies: readonly NamedReply[], named: NamedReply, check: () => T): T {
   try {
     return check();
   } catch (error) {
-    if (replies.length === 1 || !(error instanceof SessionError)) throw error;
+    if (!(error instanceof SessionError)) throw error;
     const { code, message, limit, details } = error;
     throw new SessionError(code, {
-      message: `${nameOf(replies, named)}: ${message}`,
+      message: replies.length === 1 ? message : `${nameOf(replies, named)}: ${message}`,
+      inputId: named.inputId,
       ...(limit === undefined ? {} : { limit }),
       ...(details === undefined ? {} : { details }),
       cause: error,

@@ -17,7 +17,7 @@ export function sendError(reply: FastifyReply, given: GivenError): FastifyReply 
 
 export function sendMappedError({ status, error }: MappedError, _request: unknown, reply: FastifyReply): FastifyReply {
   const { code, message, details } = error;
-  const worded = { ...error, code: codeOf(error), message: MESSAGES[code] ?? message };
+  const worded = { ...error, code: codeOf(error), message: `${MESSAGES[code] ?? message}${doneOf(details)}` };
   return sendError(reply, { status, ...worded, param: paramOf(details) });
 }
 
@@ -44,6 +44,12 @@ function paramOf(details: unknown): string | undefined {
   const { param, option } = given;
   if (typeof param === 'string') return param;
   return typeof option === 'string' ? option.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`) : undefined;
+}
+
+/** What a request has done before it was refused. */
+function doneOf(details: unknown): string {
+  const { done }: { readonly done?: unknown } = typeof details === 'object' && details !== null ? details : {};
+  return typeof done === 'string' ? ` (done already: ${done})` : '';
 }
 
 /** Reads a request. @throws GatewayError invalid-request, with the name of the parameter */

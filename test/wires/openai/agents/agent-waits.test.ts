@@ -1,5 +1,6 @@
 // Agents sessions whose turns wait for a client or a human, with the stock client.
 import { describe, expect, it } from 'vitest';
+import { SESSION_RUNS_MAX } from '../../../../src/session/commands/command-state.ts';
 import type { NewInput } from '../../../../src/session/waits/new-wait.ts';
 import { WaitNode, type PlayedRun } from '../../../support/waiting-run.ts';
 import { failureOf } from '../stock-client.ts';
@@ -15,8 +16,9 @@ async function startWaiting() {
   const { sessions } = gateway;
   return {
     ...gateway,
+    node,
     /** A session whose turn has called a tool and asked for something. */
-    ask: async (input: NewInput) => {
+    ask: async (input: NewInput, ...others: readonly NewInput[]) => {
       const { id } = await sessions.create({ environment: NONE, agent: { model: 'default' }, input: 'go' });
       const ref = { tenant: 'default', sessionId: id };
       const runId = (await sessions.turns.list(id)).data[0]?.id ?? '';
@@ -31,7 +33,7 @@ async function startWaiting() {
         );
       }
       const reader = await Reader.open(sessions, id);
-      await run.ask({ inputs: [input] });
+      await run.ask({ inputs: [input, ...others] });
       await reader.until('requires_action');
       return { id, runId, reader, resume: (): Promise<PlayedRun> => node.take(ref, runId) };
     },
@@ -143,5 +145,98 @@ describe('a turn that waits', () => {
     expect(await sessions.turns.retrieve(runId, { session_id: id })).toMatchObject({ status: 'cancelled' });
     expect(await sessions.retrieve(id)).toMatchObject({ status: 'idle', required_actions: [] });
     reader.leave();
+  });
+});
+
+describe('a request with several events', () => {
+  const message = {
+    type: 'agent.session.input.message' as const,
+    input: [{ role: 'user' as const, content: [{ type: 'input_text' as const, text: 'and then?' }] }],
+  };
+
+  async function start() {
+    const waiting = await startWaiting();
+    const { h, sessions, ask } = waiting;
+    const { id, runId, reader, resume } = await ask(TOOL, QUESTION);
+    reader.leave();
+    const ref = { tenant: 'default', sessionId: id };
+    const call = async (key: 'a' | 'c', output: string) => ({
+      type: 'agent.session.input.tool_result' as const,
+      turn_id: runId,
+      call_id: key === 'a' ? 'c1' : await questionOf(),
+      success: true,
+      output,
+    });
+    const questionOf = async () =>
+      (await h.commandLog.load(ref))?.state.runs[0]?.inputs?.find(({ kind }) => kind === 'question')?.inputId ?? '';
+    /** What the chat has: its prompts, and the answers to its turn. */
+    const stored = async () => {
+      const { state } = (await h.commandLog.load(ref)) ?? {};
+      const answered = state?.runs[0]?.inputs?.filter((input) => input.answered !== undefined);
+      return [state?.runs.length, answered?.length, state?.runs[0]?.state];
+    };
+    const send = (...events: Parameters<typeof sessions.events.create>[1]['events']) =>
+      sessions.events.create(id, { events });
+    return { ...waiting, id, runId, resume, call, stored, send };
+  }
+
+  it('is done whole, or not at all', async () => {
+    const { call, send, stored } = await start();
+    const [tool, question, bad] = [await call('a', 'a chair'), await call('c', 'x'), await call('c', 'z')];
+    const invalid = { status: 400, code: 'invalid-answer' };
+    expect(await failureOf(send(tool, bad))).toMatchObject(invalid);
+    expect(await failureOf(send(message, tool, bad))).toMatchObject(invalid);
+    expect(await failureOf(send(message, { ...tool, call_id: 'c9' }))).toMatchObject({
+      status: 400,
+      error: { message: 'Unknown pending tool call: c9' },
+    });
+    expect(await failureOf(send({ type: 'agent.session.input.cancel' }, tool))).toMatchObject({
+      status: 400,
+      param: 'events',
+    });
+    expect(await stored()).toEqual([1, 0, 'waiting']);
+    await send(message, tool, question);
+    expect(await stored()).toEqual([2, 2, 'queued']);
+  });
+
+  it('says which of its messages are stored when a later one has no room', async () => {
+    const { call, send, stored } = await start();
+    const tool = await call('a', 'a chair');
+    await send(...Array.from({ length: SESSION_RUNS_MAX - 2 }, () => message));
+    const refused = await failureOf(send(tool, message, message));
+    expect(refused).toMatchObject({ status: 429, code: 'queue-full' });
+    expect((refused as Error).message).toContain('done already: events[1]');
+    expect(await stored()).toEqual([SESSION_RUNS_MAX, 0, 'waiting']);
+  });
+
+  it('makes one prompt of the results of one turn that has ended', async () => {
+    const { sessions, node } = await startWaiting();
+    const { id } = await sessions.create({ environment: NONE, agent: { model: 'default' }, input: 'go' });
+    const turn_id = (await sessions.turns.list(id)).data[0]?.id ?? '';
+    const run = await node.take({ tenant: 'default', sessionId: id }, turn_id);
+    for (const [part, toolCallId] of ['c1', 'c2'].entries())
+      await run.write(
+        {
+          type: 'part.started',
+          runId: turn_id,
+          part,
+          kind: 'tool-call',
+          toolCallId,
+          toolName: 'look',
+          executor: 'client',
+        },
+        { type: 'delta', runId: turn_id, messageId: run.run.answerId, part, kind: 'tool-call', at: 0, text: '{}' },
+      );
+    await run.complete();
+    const events = ['c1', 'c2'].map((call_id) => ({
+      type: 'agent.session.input.tool_result' as const,
+      turn_id,
+      call_id,
+      success: true,
+      output: call_id,
+    }));
+    await sessions.events.create(id, { events });
+    const { data } = await sessions.turns.list(id);
+    expect(data).toHaveLength(2);
   });
 });

@@ -1,41 +1,33 @@
 // /openai/v1/agents/sessions/{id}/events: what clients send to a session, and the stream of its events.
 import Type from 'typebox';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyRequest } from 'fastify';
 import { encodePosition } from '../../../../broker/position.ts';
 import { isBrokerError } from '../../../../broker/errors.ts';
-import { isSessionError } from '../../../../session/errors.ts';
 import type { SessionRef } from '../../../../session/session-ref.ts';
 import { ProjectedEncoder } from '../../../../stream/projected-encoder.ts';
 import { parseEventId, type EventId } from '../../../../wires/openai/agents/event-id.ts';
-import { readInputEvents, type InputEvent } from '../../../../wires/openai/agents/input-events.ts';
+import { readInputEvents } from '../../../../wires/openai/agents/input-events.ts';
 import { agentsWire, heldOffset } from '../../../../wires/openai/agents/session-stream.ts';
-import type { AskedConversation } from '../../../../wires/openai/asked-prompt.ts';
-import { requireWrite, type Identity } from '../../../auth/identity.ts';
-import type { ChatCommands } from '../../../chat-commands.ts';
-import { identityOf, type HttpApp } from '../../../http/http-app.ts';
+import type { Identity } from '../../../auth/identity.ts';
+import type { HttpApp } from '../../../http/http-app.ts';
 import { openStream, type PreparedStream, type StreamRoutesDeps } from '../../../routes/open-stream.ts';
-import { Prompts, type PromptsDeps } from '../prompts.ts';
 import { mustRead, refusal, SHOULD_RETRY } from '../refusals.ts';
 import { AgentSessions, type AgentSessionsDeps } from './agent-sessions.ts';
-import { ToolResults, type ToolResultsDeps } from './tool-results.ts';
+import { SessionInput, type SessionInputDeps } from './session-input.ts';
 
-export type AgentEventsRoutesDeps = StreamRoutesDeps &
-  PromptsDeps &
-  AgentSessionsDeps &
-  ToolResultsDeps & { readonly commands: ChatCommands };
+export type AgentEventsRoutesDeps = StreamRoutesDeps & AgentSessionsDeps & SessionInputDeps;
 
 const URL = '/agents/sessions/:sessionId/events';
 const params = Type.Object({ sessionId: Type.String() });
 const streamQuery = Type.Object({ after: Type.Optional(Type.String({ maxLength: 128 })) });
 
 export function agentEventsRoutes(app: HttpApp, deps: AgentEventsRoutesDeps): void {
-  const input = new Input(deps);
+  const input = new SessionInput(deps);
 
   app.post(URL, { schema: { params } }, async (request, reply) => {
     const events = mustRead(() => readInputEvents(request.body));
     const { sessionId } = request.params;
-    for (const [i, event] of events.entries())
-      await input.take({ request, reply, sessionId, part: events.length === 1 ? undefined : i }, event);
+    await input.take({ request, reply, sessionId }, events);
     reply.removeHeader(SHOULD_RETRY);
     return reply.code(202).send();
   });
@@ -57,74 +49,6 @@ export function agentEventsRoutes(app: HttpApp, deps: AgentEventsRoutesDeps): vo
 function lastEventId({ headers }: FastifyRequest): string | undefined {
   const given = headers['last-event-id'];
   return typeof given === 'string' && given !== '' ? given : undefined;
-}
-
-interface Sending {
-  readonly request: FastifyRequest;
-  readonly reply: FastifyReply;
-  readonly sessionId: string;
-  /** The place of the event among those of its request. */
-  readonly part: number | undefined;
-}
-
-/** What a client sends to a session, one event at a time. */
-class Input {
-  readonly #deps: AgentEventsRoutesDeps;
-  readonly #agentSessions: AgentSessions;
-  readonly #prompts: Prompts;
-  readonly #toolResults: ToolResults;
-
-  constructor(deps: AgentEventsRoutesDeps) {
-    this.#deps = deps;
-    this.#agentSessions = new AgentSessions(deps);
-    this.#prompts = new Prompts(deps);
-    this.#toolResults = new ToolResults(deps);
-  }
-
-  async take(sending: Sending, event: InputEvent): Promise<void> {
-    const { request, sessionId } = sending;
-    const identity = identityOf(request);
-    const { sessions, sessionIds } = this.#deps;
-    requireWrite(identity);
-    // An input makes no session.
-    await sessions.authorize(identity.principal, await sessionIds.find(identity, sessionId));
-    switch (event.type) {
-      case 'message':
-        return this.#send(sending, { content: event.content });
-      case 'cancel':
-        return this.#cancel(identity, sessionId);
-      case 'tool_result': {
-        if (await this.#toolResults.answer(request, sessionId, event)) return;
-        const after = await this.#toolResults.mustWait(request, sessionId, event);
-        const toolResults = [{ toolCallId: event.callId, ...event.outcome }];
-        return this.#send(sending, { toolResults }, after);
-      }
-      case 'approval':
-        return this.#toolResults.decide(identity, sessionId, event);
-      default:
-        return event satisfies never;
-    }
-  }
-
-  async #send(
-    { request, reply, sessionId, part }: Sending,
-    prompt: AskedConversation['prompt'],
-    after?: string,
-  ): Promise<void> {
-    const identity = identityOf(request);
-    const settings = await this.#agentSessions.settings(identity, sessionId);
-    const asked = { ...settings, conversation: { history: [], prompt }, sessionId, after, ownChat: {}, part };
-    await this.#prompts.prepare(request, identity, asked).send(reply);
-  }
-
-  /** A session without a turn stays as it is. */
-  async #cancel(identity: Identity, sessionId: string): Promise<void> {
-    try {
-      await this.#deps.commands.cancel(identity, sessionId, undefined);
-    } catch (error) {
-      if (!isSessionError(error, 'no-active-run')) throw error;
-    }
-  }
 }
 
 /** A session without a turn tells nothing of its past: the client takes the first turn that it is sent for its own. A

@@ -3,6 +3,7 @@
 import type { FastifyRequest } from 'fastify';
 import { isSessionError } from '../../../../session/errors.ts';
 import type { InputRequested } from '../../../../session/events/wait-events.ts';
+import type { NamedReply } from '../../../../session/waits/named-replies.ts';
 import type { RunView } from '../../../../stream/run/run-view.ts';
 import type { InputEvent } from '../../../../wires/openai/agents/input-events.ts';
 import { agentsWire } from '../../../../wires/openai/agents/session-stream.ts';
@@ -30,43 +31,35 @@ export class ToolResults {
     this.#answers = new RunAnswers(deps, agentsWire.name);
   }
 
-  /** Answers what a turn asked for. The client library repeats a request whose reply was lost: the same result again
-   *  changes nothing, also when the turn has gone on. False if the turn did not ask for a call with this id.
-   *  @throws SessionError; GatewayError */
-  async answer(
+  /** The reply that a result is to what a turn asked for. The client library repeats a request whose reply was lost:
+   *  the same result again is the same reply, also when the turn has gone on. Undefined if the turn did not ask for a
+   *  call with this id. @throws SessionError; GatewayError */
+  async replyOf(
     request: FastifyRequest,
     sessionId: string,
     event: Extract<InputEvent, { type: 'tool_result' }>,
-  ): Promise<boolean> {
+  ): Promise<NamedReply | undefined> {
     const { turnId, callId, outcome } = event;
-    const identity = identityOf(request);
-    const open = await this.#commands.openInputs(identity, sessionId);
+    const open = await this.#commands.openInputs(identityOf(request), sessionId);
     const input =
       open.find((one) => one.runId === turnId && asksFor(one, callId)) ??
       (await this.#read(request, sessionId, turnId))?.inputs
         .map((one) => one.request)
         .findLast((one) => asksFor(one, callId));
-    if (input === undefined) return false;
+    if (input === undefined) return undefined;
     const isValue = input.kind === 'question' && 'result' in outcome;
-    const reply = isValue ? { value: outcome.result } : outcome;
-    await this.#commands.answerInput(identity, sessionId, input.inputId, reply);
-    return true;
+    return { inputId: input.inputId, reply: isValue ? { value: outcome.result } : outcome };
   }
 
-  /** @throws SessionError; GatewayError invalid-request: no call waits for this approval */
-  async decide(
-    identity: Identity,
-    sessionId: string,
-    { requestId, decision }: Extract<InputEvent, { type: 'approval' }>,
-  ): Promise<void> {
-    const reply =
-      decision === 'cancel' ? { approved: false, reason: 'cancelled' } : { approved: decision === 'approve' };
-    try {
-      await this.#commands.answerInput(identity, sessionId, requestId, reply);
-    } catch (error) {
-      if (isSessionError(error, 'input-not-found')) throw unknownCall(requestId);
-      throw error;
-    }
+  /** Stores all answers of a request, or none. @throws SessionError; GatewayError invalid-request: no call waits for
+   *  this approval */
+  async answer(identity: Identity, sessionId: string, replies: readonly NamedReply[]): Promise<void> {
+    await inWords(this.#commands.answerInputs(identity, sessionId, replies));
+  }
+
+  /** Stores nothing. @throws as `answer` */
+  async check(identity: Identity, sessionId: string, replies: readonly NamedReply[]): Promise<void> {
+    await inWords(this.#commands.checkAnswers(identity, sessionId, replies));
   }
 
   /** The run that the results follow. @throws GatewayError invalid-request: no such call waits for its result */
@@ -97,4 +90,18 @@ function asksFor(
   callId: string,
 ): boolean {
   return kind === 'tool' ? toolCallId === callId : kind === 'question' && inputId === callId;
+}
+
+export function approvalReply({ requestId, decision }: Extract<InputEvent, { type: 'approval' }>): NamedReply {
+  const reply = decision === 'cancel' ? { approved: false, reason: 'cancelled' } : { approved: decision === 'approve' };
+  return { inputId: requestId, reply };
+}
+
+async function inWords(answered: Promise<unknown>): Promise<void> {
+  try {
+    await answered;
+  } catch (error) {
+    if (isSessionError(error, 'input-not-found')) throw unknownCall(error.inputId ?? '');
+    throw error;
+  }
 }
