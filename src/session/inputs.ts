@@ -15,7 +15,7 @@ import { waitExpiryTopic } from './topic-names.ts';
 import { countOpen, decideAnswers, decideExpiry, findInput, isRepeated, type FoundInput } from './waits/decide-wait.ts';
 import { findEndedInputs, readAsked, type EndedInput } from './waits/find-asked.ts';
 import { checkReply, replyHash } from './waits/input-reply.ts';
-import { namingInput, uniqueReplies, type NamedReply } from './waits/named-replies.ts';
+import { mustBeOf, namingInput, uniqueReplies, type NamedReply } from './waits/named-replies.ts';
 import { pickAsked } from './waits/new-wait.ts';
 import type { WaitExpiry } from './waits/wait-expiry.ts';
 
@@ -180,9 +180,10 @@ interface Stored {
 type FoundReply = FoundInput & NamedReply & { readonly isRepeated: boolean };
 
 /** @throws SessionError input-not-found, already-answered, not-waiting */
-function checkEnded(ended: EndedInput | undefined, { reply }: NamedReply): void {
+function checkEnded(ended: EndedInput | undefined, named: NamedReply): void {
   if (ended === undefined) throw new SessionError('input-not-found');
-  if (!isRepeated(ended, replyHash(reply)))
+  mustBeOf(ended, named);
+  if (!isRepeated(ended, replyHash(named.reply)))
     throw new SessionError('not-waiting', { message: 'the run of this input has ended' });
 }
 
@@ -198,8 +199,11 @@ function findReplies(
     if (ended.has(named.inputId)) continue;
     const one = findInput(state, named.inputId);
     if (one === undefined) return undefined;
-    const hash = replyHash(named.reply);
-    found.push({ ...one, ...named, isRepeated: namingInput(replies, named, () => isRepeated(one.input, hash)) });
+    const repeated = namingInput(replies, named, () => {
+      mustBeOf(one.run, named);
+      return isRepeated(one.input, replyHash(named.reply));
+    });
+    found.push({ ...one, ...named, isRepeated: repeated });
   }
   return found;
 }

@@ -9,6 +9,8 @@ export const REPLIES_MAX = RUN_INPUTS_MAX;
 
 export interface NamedReply {
   readonly inputId: string;
+  /** The run that asked for the input, where the request names it. */
+  readonly runId?: string;
   readonly reply: InputReply;
 }
 
@@ -50,6 +52,12 @@ export function namingInput<T>(replies: readonly NamedReply[], named: NamedReply
       cause: error,
     });
   }
+}
+
+/** @throws SessionError input-not-found: another run asked for the input */
+export function mustBeOf({ runId: asking }: { readonly runId: string }, { runId }: NamedReply): void {
+  if (runId !== undefined && runId !== asking)
+    throw new SessionError('input-not-found', { message: 'this run did not ask for such an input' });
 }
 
 /** A message repeats no text of the caller, so an id of another form is named by its place. */

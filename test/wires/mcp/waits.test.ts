@@ -60,6 +60,24 @@ describe('answer_run', () => {
     expect((await mcp.tool('get_run', { run })).result.state).toBe('waiting');
   });
 
+  it('refuses an input that another run asked for, before and behind the end of that run', async () => {
+    const mcp = await start();
+    const run = await asking(mcp);
+    const { inputs = [] } = (await mcp.tool('get_run', { run })).result;
+    const input = inputs[0]?.input ?? '';
+    const other = (await mcp.tool('start_run', { prompt: 'next', session: 's' })).result.run;
+    const misplaced = async (): Promise<unknown> => {
+      const { error } = (await mcp.tool('answer_run', { run: other, input, approved: true })).result;
+      return [error?.code, error?.message];
+    };
+    const refusal = ['input-not-found', 'this run did not ask for such an input'];
+    expect(await misplaced()).toEqual(refusal);
+    expect((await mcp.tool('get_run', { run })).result.state).toBe('waiting');
+    await mcp.tool('answer_run', { run, input, approved: true });
+    await finish(mcp, run);
+    expect(await misplaced()).toEqual(refusal);
+  });
+
   it('comes too late when the time of the wait is over, and when the run is stopped', async () => {
     const mcp = await start();
     const expired = await asking(mcp);

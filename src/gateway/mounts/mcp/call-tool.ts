@@ -40,9 +40,10 @@ export async function callTool(
   if (call.name === 'start_run') return toolResult(await startRun(deps, identity, call.args, request));
   const run = mustBeRun(call.args.run);
   if (call.name === 'answer_run') {
-    const { sessionId } = run;
-    const { runId } = await deps.commands.answerInput(identity, sessionId, call.args.input, pickReply(call.args));
-    return toolResult(await readRun(deps, identity, { sessionId, runId }));
+    const { sessionId, runId } = run;
+    const named = { inputId: call.args.input, runId, reply: pickReply(call.args) };
+    await deps.commands.answerInputs(identity, sessionId, [named]);
+    return toolResult(await readRun(deps, identity, run));
   }
   const waitMs = call.name === 'stop_run' ? STOP_WAIT_MS : (call.args.wait_ms ?? 0);
   if (call.name === 'stop_run') await stopRun(deps, identity, run);
