@@ -1,5 +1,5 @@
 // The LangGraph API below /langgraph: threads are sessions, assistants are agents. This file has the threads, and the
-// shape of all errors; runs are in a file of their own. [wires/langgraph]
+// shape of all errors; runs and lists are in files of their own. [wires/langgraph]
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import type { JsonObject } from '../../../session/events/chat-event.ts';
@@ -12,16 +12,20 @@ import { identityOf, type HttpApp } from '../../http/http-app.ts';
 import { freshId, newSession } from '../../http/new-session.ts';
 import { mountWire, type MountDeps } from '../mount.ts';
 import { refuse } from './refusals.ts';
+import { runListRoute } from './run-list.ts';
 import { runRoutes, type RunRoutesDeps } from './run-routes.ts';
 import { parseHistory, readHistory } from './thread-history.ts';
 import { readThread } from './thread-reads.ts';
+import { searchRoutes } from './thread-search.ts';
 
 export type LangGraphDeps = RunRoutesDeps & MountDeps;
 
 export async function mountLangGraph(app: HttpApp, deps: LangGraphDeps): Promise<void> {
   await mountWire(app, deps, { prefix: '/langgraph', acceptsApiKey: true, sendError }, (mount) => {
     threadRoutes(mount, deps);
+    searchRoutes(mount, deps);
     runRoutes(mount, deps);
+    runListRoute(mount, deps);
   });
 }
 

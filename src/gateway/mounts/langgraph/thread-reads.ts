@@ -40,10 +40,15 @@ export async function describeThread(
   return { threadId, createdAt, updatedAt: lastActiveAt, metadata, isBusy: activeRun !== undefined, asked };
 }
 
-/** @throws SessionError not-found */
-export async function readThread(deps: ThreadReadsDeps, identity: Identity, threadId: string): Promise<ThreadFacts> {
+/** `messagesMax`: at least 1, for how the last run ended. @throws SessionError not-found */
+export async function readThread(
+  deps: ThreadReadsDeps,
+  identity: Identity,
+  threadId: string,
+  messagesMax = STATE_MESSAGES_MAX,
+): Promise<ThreadFacts> {
   const thread = await describeThread(deps, identity, threadId);
-  const { messages } = await readPage(deps, identity, threadId, undefined);
+  const { messages } = await readPage(deps, identity, threadId, undefined, messagesMax);
   const last = messages.at(-1);
   return {
     ...thread,
@@ -60,11 +65,12 @@ export async function readPage(
   identity: Identity,
   threadId: string,
   runId: string | undefined,
+  messagesMax = STATE_MESSAGES_MAX,
 ): Promise<{ readonly messages: readonly TranscriptMessage[]; readonly isWhole: boolean }> {
   const { principal } = identity;
   const ref = await sessionIds.find(identity, threadId);
   const { messages, before } = await reads.inTurn(principal, () =>
-    sessions.history(principal, ref, STATE_MESSAGES_MAX, undefined, runId),
+    sessions.history(principal, ref, messagesMax, undefined, runId),
   );
   return { messages, isWhole: before === undefined };
 }
