@@ -67,7 +67,8 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'durable-streams': 'base broker',
 
   'stream/run': 'session/events',
-  stream: 'base broker session/events stream/run',
+  'stream/events': 'broker session/events',
+  stream: 'base broker session/events stream/events stream/run',
   wires: 'broker session/events stream/**',
   'wires/run-name.ts': '',
   'wires/a2a': 'session/events session/session-ref.ts stream/** wires/run-name.ts',

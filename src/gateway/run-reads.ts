@@ -79,6 +79,10 @@ class RunFold implements Projection {
     return '';
   }
 
+  folds(): Iterable<never> {
+    return [];
+  }
+
   control(): string {
     return '';
   }

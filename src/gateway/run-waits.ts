@@ -7,7 +7,7 @@ import { StopController } from '../base/stop-signal.ts';
 import { parseEvent } from '../session/events/chat-event.ts';
 import type { EventSink } from '../stream/event-sink.ts';
 import type { WireEncoder, WireName } from '../stream/projection.ts';
-import type { WireEvent } from '../stream/wire-event.ts';
+import type { WireEvent } from '../stream/events/wire-event.ts';
 import type { Identity } from './auth/identity.ts';
 import type { TokenVerifier } from './auth/token-verifier.ts';
 import type { Connection, Connections } from './connections/connections.ts';

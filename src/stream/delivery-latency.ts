@@ -1,6 +1,6 @@
 // The age of a record at its delivery, sampled once for each run on `run.started`, which contains the time at which it
 // was made. So a sample costs no token anything, and also measures records of another machine. Pure.
-import type { WireEvent } from './wire-event.ts';
+import type { WireEvent } from './events/wire-event.ts';
 
 const MADE_AT = '"createdAt":"';
 /** In ms. A larger difference is between two clocks, and no latency. */

@@ -6,8 +6,9 @@ import type { LogBatch, LogItem, ReadResult, Reset, TopicInfo, TailListener } fr
 import type { LiteTopicName } from '../broker/lite-topic.ts';
 import { StopController } from '../base/stop-signal.ts';
 import type { Frame } from './event-sink.ts';
+import { Lockstep } from './lockstep.ts';
 import type { WireEncoder } from './projection.ts';
-import { coalesce, wireEvent, type WireEvent } from './wire-event.ts';
+import { coalesce, wireEvent, type WireEvent } from './events/wire-event.ts';
 
 const NO_EVENTS: readonly WireEvent[] = [];
 
@@ -46,6 +47,7 @@ export class LiveTopic implements TailListener {
   /** Most chats have one viewer, so the first listener needs no list (hot: ADR 7 §7). */
   #first: LiveTopicListener | undefined;
   #others: Set<LiveTopicListener> | undefined;
+  #lockstep: Lockstep | undefined;
 
   constructor(topic: LiteTopicName, { epoch, next }: TopicInfo, renewAt: number, keeper: LiveTopicKeeper) {
     this.topic = topic;
@@ -57,6 +59,11 @@ export class LiveTopic implements TailListener {
 
   get isWatched(): boolean {
     return this.#first !== undefined || this.#others !== undefined;
+  }
+
+  /** Of its listeners that fold runs. */
+  get lockstep(): Lockstep {
+    return (this.#lockstep ??= new Lockstep());
   }
 
   add(listener: LiveTopicListener): void {

@@ -1,29 +1,29 @@
-// Makes one projection the encoder of its reader's stream: it parses the events, folds those of catch-up, and opens the
-// projection when the reader goes live, or when its run has ended.
-import { parseEvent } from '../session/events/chat-event.ts';
-import type { LostRecords } from './run/run-change.ts';
-import type { ControlEvent, ParsedEvent, Projection, WireEncoder } from './projection.ts';
-import type { WireEvent } from './wire-event.ts';
-
-/** Parsed events by the list of a live batch. All readers of a batch receive the same list, so it is parsed once. */
-const parsedLists = new WeakMap<readonly WireEvent[], readonly ParsedEvent[]>();
+// Makes one projection the encoder of its reader's stream: it folds the events of catch-up, opens the projection when
+// the reader goes live, or when its run has ended, and then goes in step with the other live readers of the chat.
+import { parseEvents } from './parse-events.ts';
+import type { ControlEvent, InStep, LiveReaders, Projection, WireEncoder } from './projection.ts';
+import type { WireEvent } from './events/wire-event.ts';
 
 export class ProjectedEncoder implements WireEncoder {
   readonly key = undefined;
   readonly #projection: Projection;
   #isOpen = false;
+  #inStep: InStep | undefined;
+  /** The reader left with frames that were made and not sent. */
+  #isCut = false;
 
   constructor(projection: Projection) {
     this.#projection = projection;
   }
 
   get over(): Projection['over'] {
-    return this.#projection.over;
+    return this.#isCut ? 'break' : this.#projection.over;
   }
 
   encodeEvents(_epoch: string, events: readonly WireEvent[]): string {
+    if (this.#inStep !== undefined) return this.#inStep.take(events);
     if (this.over !== undefined) return '';
-    const parsed = parse(events);
+    const parsed = parseEvents(events);
     if (this.#isOpen) return this.#projection.next(parsed);
     this.#projection.fold(parsed);
     return this.#projection.isComplete ? this.#open() : '';
@@ -35,19 +35,21 @@ export class ProjectedEncoder implements WireEncoder {
     return this.#open() + this.#projection.control(event);
   }
 
+  joinLive(readers: LiveReaders, from: number): void {
+    if (this.#isOpen && this.over === undefined) this.#inStep = readers.join(this.#projection, from);
+  }
+
+  leaveLive(isOver: boolean): void {
+    const inStep = this.#inStep;
+    if (inStep === undefined) return;
+    this.#inStep = undefined;
+    // The frames know what they told, so they cannot be made again. The reader comes back and resumes.
+    if (inStep.isAhead) this.#isCut = true;
+    inStep.leave(isOver || this.over !== undefined);
+  }
+
   #open(): string {
     this.#isOpen = true;
     return this.#projection.open();
   }
-}
-
-function parse(events: readonly WireEvent[]): readonly ParsedEvent[] {
-  const known = parsedLists.get(events);
-  if (known !== undefined) return known;
-  const parsed = events.map(({ offset, type, json }) => ({
-    offset,
-    event: type === 'lost' ? ({ type, ...(JSON.parse(json) as object) } as LostRecords) : parseEvent(type, json),
-  }));
-  parsedLists.set(events, parsed);
-  return parsed;
 }

@@ -5,8 +5,9 @@ import type { Position } from '../broker/position.ts';
 import type { ResetReason } from '../broker/broker.ts';
 import type { ChatEvent } from '../session/events/chat-event.ts';
 import type { Frame } from './event-sink.ts';
+import type { ReaderFold } from './run/reader-fold.ts';
 import type { LostRecords } from './run/run-change.ts';
-import type { WireEvent } from './wire-event.ts';
+import type { WireEvent } from './events/wire-event.ts';
 
 /** An event without a position. [PROTOCOL §4] */
 export type ControlEvent =
@@ -88,6 +89,27 @@ export interface WireEncoder {
   /** Set once the stream is over by the rules of the wire; nothing may be written after that. A field of every encoder,
    *  because the stream reads it after each frame (hot: ADR 7 §5). */
   readonly over: Projection['over'];
+  /** The reader is live and has everything before `from`, the first offset of the next batch of its live topic. Until
+   *  it leaves, `encodeEvents` is called with whole batches. Only encoders that fold have it. */
+  joinLive?(readers: LiveReaders, from: number): void;
+  /** The reader is not live any more. `isOver`: nothing is encoded any more. */
+  leaveLive?(isOver: boolean): void;
+}
+
+/** The live readers of one topic that fold runs: `Lockstep`. */
+export interface LiveReaders {
+  /** `from`: the first offset that the reader lacks. Its projection is open. */
+  join(projection: Projection, from: number): InStep;
+}
+
+/** One of them. */
+export interface InStep {
+  /** What the reader is sent of a batch. The first reader that takes a batch has it given to all. */
+  take(events: readonly WireEvent[]): string;
+  /** The reader was given events, and has not taken their text. */
+  readonly isAhead: boolean;
+  /** `isOver`: the reader is given nothing any more. Else it is given the next events elsewhere. */
+  leave(isOver: boolean): void;
 }
 
 /** A public event, parsed once for all projections of a live topic. */
@@ -116,6 +138,8 @@ export interface Projection {
   open(): string;
   /** '' sends nothing. Adjacent deltas may be merged, but never across `Seed.after`. */
   next(events: readonly ParsedEvent[]): string;
+  /** The folds that it may share with other live readers. It reads their views, and keeps none. */
+  folds(): Iterable<ReaderFold>;
   control(event: ControlEvent): string;
   /** `end`: the stream is complete. `break`: this wire cannot express what follows, so the gateway cuts the
    *  connection. */

@@ -4,7 +4,8 @@
 import type { QueuePosition } from '../session/events/queue-position.ts';
 import type { ControlEvent, ParsedEvent, Projection, Seed } from './projection.ts';
 import type { Change } from './run/run-change.ts';
-import { RunView } from './run/run-view.ts';
+import { ReaderFold } from './run/reader-fold.ts';
+import type { RunView } from './run/run-view.ts';
 
 /** How one wire shows a run. Called with the changes that one reader is sent, in order. */
 export interface RunFrames {
@@ -48,7 +49,7 @@ export function projectRun(seed: Seed, frames: RunFrames, replay: Replay, extent
 }
 
 class RunProjection implements Projection {
-  readonly #view: RunView;
+  readonly #fold: ReaderFold;
   readonly #frames: RunFrames;
   readonly #replay: Replay;
   readonly #after: number;
@@ -63,11 +64,19 @@ class RunProjection implements Projection {
   constructor({ runId, after = -1 }: Seed, frames: RunFrames, replay: Replay, extent: Extent) {
     this.#extent = extent;
     this.#reached = typeof extent === 'number' && extent > 0 ? 'before' : 'inside';
-    this.#view = new RunView(runId);
+    this.#fold = new ReaderFold(runId);
     this.#frames = frames;
     this.#replay = replay;
     this.#after = after;
     if (replay === 'events') this.#view.show();
+  }
+
+  get #view(): RunView {
+    return this.#fold.view;
+  }
+
+  folds(): Iterable<ReaderFold> {
+    return [this.#fold];
   }
 
   get isComplete(): boolean {
@@ -80,7 +89,7 @@ class RunProjection implements Projection {
       this.#unsent += this.#tellAll(events);
       return;
     }
-    for (const { event, offset } of events) this.#view.apply(event, offset);
+    for (const { event, offset } of events) this.#fold.apply(event, offset);
   }
 
   open(): string {
@@ -146,7 +155,7 @@ class RunProjection implements Projection {
   #tellAll(events: readonly ParsedEvent[]): string {
     let text = '';
     for (const { event, offset } of events) {
-      const changes = this.#within(this.#view.apply(event, offset));
+      const changes = this.#within(this.#fold.apply(event, offset));
       if (offset > this.#after || this.#replay === 'fold') text += this.#tell(changes, offset);
     }
     return text;

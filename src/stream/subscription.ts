@@ -3,24 +3,25 @@
 //  - the sink receives exactly the records behind the position, in order and each once, or a reset;
 //  - the position is the last offset written; it moves with a write and never otherwise;
 //  - no `await` is between the check that the reader has reached the live topic and the start of its live phase;
-//  - a slow reader holds no unsent tokens in memory: it goes back to catch-up, and the log is its buffer. A projection
-//    holds more: the text of its run, whether its reader is slow or fast.
+//  - a slow reader holds no unsent tokens in memory: it goes back to catch-up, and the log is its buffer. Projections
+//    hold more: the text of their run, once for all live readers of a node.
 import { isSamePosition, type QueuePosition } from '../session/events/queue-position.ts';
-import type { Broker, Hole, LogBatch, LogItem, Reset, TopicInfo } from '../broker/broker.ts';
+import type { Broker, LogItem, Reset, TopicInfo } from '../broker/broker.ts';
 import { BrokerError } from '../broker/errors.ts';
 import type { LiteTopicName } from '../broker/lite-topic.ts';
 import type { Position } from '../broker/position.ts';
-import { fillHole, readFinishedAnswer, type FinishedAnswer } from '../session/events/finished-answer.ts';
+import { readFinishedAnswer, type FinishedAnswer } from '../session/events/finished-answer.ts';
 import { pacedRead } from '../session/events/paced-read.ts';
 import type { StopSignal } from '../base/stop-signal.ts';
 import type { CatchUpGate } from './catch-up-gate.ts';
 import type { EventSink, Frame, StreamEnd } from './event-sink.ts';
-import { coalesceAround, fillAround, fillExactly } from './cut.ts';
+import { coalesceAround, fillAround, fillExactly } from './events/cut.ts';
 import type { LiveTopic, LiveBatch, LiveTopicListener } from './live-topic.ts';
 import type { TopicHub } from './topic-hub.ts';
 import type { WireEncoder } from './projection.ts';
-import { joining } from './joining.ts';
-import { coalesce, lostEvent, toWireEvent, wireEvent, type WireEvent } from './wire-event.ts';
+import { findGap } from './events/find-gap.ts';
+import { joining } from './events/joining.ts';
+import { lostEvent, wireEvent, type WireEvent } from './events/wire-event.ts';
 
 /** Bytes that a connection may buffer before its reader goes back to catch-up. */
 export const OUTBOX_BYTES_MAX = 256 * 1024;
@@ -85,6 +86,8 @@ export class Subscription implements LiveTopicListener {
   /** A read from the position has succeeded. Before that, the position of a reader is only a claim. */
   #isVerified = false;
   #isLive = false;
+  /** The live topic that the reader has read further than. */
+  #ahead: LiveTopic | undefined;
   /** The reader met a hole, started over, and has not been live since. */
   #isRereading = false;
   /** Set once the reader has received a `lost` event: the runs whose text joins what the reader holds of them. */
@@ -154,10 +157,14 @@ export class Subscription implements LiveTopicListener {
   }
 
   onBatch(batch: LiveBatch): void {
-    if (!this.#isLive || batch.next <= this.#next) return;
-    if (batch.hasHole || batch.from > this.#next || this.#sink.bufferedBytes > OUTBOX_BYTES_MAX) {
-      this.#observer.onFellBehind();
-      this.#leaveLive();
+    if (!this.#isLive) return;
+    if (batch.next > this.#next) this.#take(batch);
+    if (this.#ahead !== undefined && batch.next === this.#next) this.#joinLive(this.#ahead);
+  }
+
+  #take(batch: LiveBatch): void {
+    if (batch.hasHole || batch.from > this.#next) {
+      this.#fallBehind();
       return;
     }
     const isWhole = batch.from === this.#next;
@@ -166,6 +173,8 @@ export class Subscription implements LiveTopicListener {
     if (events.length === 0) return;
     this.#send(isWhole ? batch.frame(this.#encoder) : this.#encoder.encodeEvents(batch.epoch, events));
     this.#observer.onDelivered(events.length);
+    // Not before the batch: readers in step have its frames by then.
+    if (this.#sink.bufferedBytes > OUTBOX_BYTES_MAX) this.#fallBehind();
     // Any event but a delta may be the decision after which the stream ends.
     if (this.#idleAt !== undefined && events.some((event) => event.type !== 'delta')) this.#leaveLive();
   }
@@ -200,6 +209,16 @@ export class Subscription implements LiveTopicListener {
     return over === undefined ? undefined : over === 'end' ? 'done' : 'broken';
   }
 
+  #joinLive({ lockstep }: LiveTopic): void {
+    this.#ahead = undefined;
+    this.#encoder.joinLive?.(lockstep, this.#next);
+  }
+
+  #fallBehind(): void {
+    this.#observer.onFellBehind();
+    this.#leaveLive();
+  }
+
   #leaveLive(): void {
     this.#isLive = false;
     this.#wake?.('again');
@@ -208,6 +227,8 @@ export class Subscription implements LiveTopicListener {
   #leave(live: LiveTopic): void {
     this.#isLive = false;
     this.#wake = undefined;
+    this.#ahead = undefined;
+    this.#encoder.leaveLive?.(this.#options.signal.aborted);
     this.#options.hub.leave(live, this);
   }
 
@@ -279,13 +300,15 @@ export class Subscription implements LiveTopicListener {
   }
 
   /** Must not await: the reader receives every batch from here on, and an end of the phase must find `#wake` set. */
-  #goLive({ expiresAt }: LiveTopic): LivePhase {
+  #goLive(live: LiveTopic): LivePhase {
     this.#isLive = true;
     this.#isRereading = false;
     this.#options.onLive?.();
     const woken = new Promise<Outcome>((resolve) => (this.#wake = resolve));
     if (this.#idleAt === undefined) this.#send(this.#encoder.encodeControl({ type: 'live', position: this.position }));
-    if (expiresAt !== undefined) this.onExpiring(expiresAt);
+    if (live.expiresAt !== undefined) this.onExpiring(live.expiresAt);
+    if (this.#next === live.next) this.#joinLive(live);
+    else if (this.#encoder.joinLive !== undefined) this.#ahead = live;
     return { woken };
   }
 
@@ -305,7 +328,8 @@ export class Subscription implements LiveTopicListener {
         if (filler?.by !== item.by) filler = { by: item.by, answer: await this.#readAnswer(epoch, item.by) };
         const { answer } = filler;
         if (answer === undefined) events.push(lostEvent(item));
-        else for (const filled of isExact ? fillExactly(item, answer) : fill(item, answer, cut)) events.push(filled);
+        else
+          for (const filled of isExact ? fillExactly(item, answer) : fillAround(item, answer, cut)) events.push(filled);
       }
       const event = wireEvent(item);
       if (event !== undefined && !this.#isOutdated(epoch, event)) events.push(event);
@@ -313,7 +337,7 @@ export class Subscription implements LiveTopicListener {
     const joined = joining(events, this.#joins);
     this.#joins = joined.joins;
     if (joined.events.length === 0 || this.#options.signal.aborted) return;
-    this.#send(this.#encoder.encodeEvents(epoch, isExact ? joined.events : merge(joined.events, cut)));
+    this.#send(this.#encoder.encodeEvents(epoch, isExact ? joined.events : coalesceAround(joined.events, cut)));
   }
 
   /** Whether a later event replaces this one. Each change of title or metadata carries the whole state, so a reader
@@ -364,26 +388,4 @@ export class Subscription implements LiveTopicListener {
       });
     }
   }
-}
-
-function fill(hole: Hole, answer: FinishedAnswer, cut: number | undefined): readonly WireEvent[] {
-  return cut === undefined ? fillHole(hole, answer).map(toWireEvent) : fillAround(hole, answer, cut);
-}
-
-function merge(events: readonly WireEvent[], cut: number | undefined): readonly WireEvent[] {
-  return cut === undefined ? coalesce(events) : coalesceAround(events, cut);
-}
-
-/** The reset of a reader whose batch lacks an offset that no hole declares. `from` is undefined where the batch
- *  begins at the earliest offset. */
-function findGap(batch: LogBatch, from: number | undefined): Reset | undefined {
-  let expected = from;
-  for (const item of batch.items) {
-    const first = item.kind === 'record' ? item.offset : item.from;
-    expected ??= first;
-    if (first !== expected) break;
-    expected = (item.kind === 'record' ? item.offset : item.to) + 1;
-  }
-  if ((expected ?? batch.next) === batch.next) return undefined;
-  return { kind: 'reset', reason: 'undeclared-hole', epoch: batch.epoch, earliest: 0, next: batch.next };
 }

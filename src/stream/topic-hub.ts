@@ -8,7 +8,7 @@ import type { Clock } from '../base/clock.ts';
 import { latencyOf } from './delivery-latency.ts';
 import { KeepAlive } from './keep-alive.ts';
 import { LiveTopic, type LiveBatch, type LiveTopicKeeper, type LiveTopicListener } from './live-topic.ts';
-import type { WireEvent } from './wire-event.ts';
+import type { WireEvent } from './events/wire-event.ts';
 
 /** Receives what happens to the topics that readers of this node follow, except their deltas. */
 export interface LiveTopicObserver {

@@ -3,7 +3,7 @@
 // consist of an epoch and an offset, so no text of a model can end a field early. [PROTOCOL §4-§6; WHATWG HTML §9.2.6]
 import { encodePosition } from '../broker/position.ts';
 import type { ControlEvent, SharedWire, WireEncoder } from '../stream/projection.ts';
-import type { WireEvent } from '../stream/wire-event.ts';
+import type { WireEvent } from '../stream/events/wire-event.ts';
 
 const DELTA_LINES = linesOf('delta');
 

@@ -2,7 +2,7 @@
 // text that it has sent. So after a restart the stream continues only where the model repeats the dropped text exactly;
 // otherwise, and where records are lost (what follows a gap would look whole), the gateway cuts the connection.
 // Parts form one text here, so the wire compares repeated text itself: its view is never shown. [PROTOCOL §5]
-import { LOST_UNIT } from '../stream/cut.ts';
+import { LOST_UNIT } from '../stream/events/cut.ts';
 import type { ControlEvent, ParsedEvent, ProjectedWire, Projection, Seed } from '../stream/projection.ts';
 import { RunView } from '../stream/run/run-view.ts';
 
@@ -50,6 +50,11 @@ class TextProjection implements Projection {
   next(events: readonly ParsedEvent[]): string {
     this.fold(events);
     return this.#flush();
+  }
+
+  /** Its view is never shown, so it holds another text than those of other wires after a restart. */
+  folds(): Iterable<never> {
+    return [];
   }
 
   control({ type }: ControlEvent): string {

@@ -2,8 +2,8 @@
 import { expect, test } from 'vitest';
 import type { Lost, LogItem, LogRecord } from '../../src/broker/broker.ts';
 import { encodeEvent, type ChatEvent } from '../../src/session/events/chat-event.ts';
-import { joining } from '../../src/stream/joining.ts';
-import { wireEvent, type WireEvent } from '../../src/stream/wire-event.ts';
+import { joining } from '../../src/stream/events/joining.ts';
+import { wireEvent, type WireEvent } from '../../src/stream/events/wire-event.ts';
 import { textWire } from '../../src/wires/text.ts';
 import { ProjectedEncoder } from '../../src/stream/projected-encoder.ts';
 

@@ -1,7 +1,7 @@
 // Planted bugs of delivery: a reader receives something else than the log has.
 import type { BrokerEngine, ReadResult, Tail } from '../../src/broker/broker.ts';
 import type { WireEncoder } from '../../src/stream/projection.ts';
-import type { WireEvent } from '../../src/stream/wire-event.ts';
+import type { WireEvent } from '../../src/stream/events/wire-event.ts';
 import { IteratedTail } from '../support/iterated-tail.ts';
 import type { Plant } from './plant.ts';
 import { wrapBroker } from '../support/wrapped-broker.ts';

@@ -8,7 +8,7 @@ import type { CommandLog } from '../../session/commands/command-log.ts';
 import { PRESENCE_MS, touchPresence } from '../../session/stores/presence.ts';
 import { sessionOf } from '../../session/topic-names.ts';
 import type { LiveTopicObserver } from '../../stream/topic-hub.ts';
-import type { WireEvent } from '../../stream/wire-event.ts';
+import type { WireEvent } from '../../stream/events/wire-event.ts';
 
 /** Concurrent touches. */
 const TOUCHES_MAX = 64;

@@ -53,6 +53,18 @@ export class TextBuffer {
       .join('');
   }
 
+  copy(): TextBuffer {
+    const copy = new TextBuffer();
+    copy.#pages = this.#pages.map(copyPage);
+    copy.#page = copy.#pages.at(-1) ?? NO_PAGE;
+    [copy.#length, copy.#unitBytes] = [this.#length, this.#unitBytes];
+    return copy;
+  }
+
+  equals(other: TextBuffer): boolean {
+    return this.#length === other.#length && this.toString() === other.toString();
+  }
+
   get #encoding(): 'latin1' | 'utf16le' {
     return this.#unitBytes === 1 ? 'latin1' : 'utf16le';
   }
@@ -67,6 +79,13 @@ export class TextBuffer {
     this.#page = Buffer.allocUnsafeSlow(PAGE_BYTES);
     this.#pages.push(this.#page);
   }
+}
+
+/** Not of the shared pool: a page lives as long as its answer. */
+function copyPage(page: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(PAGE_BYTES);
+  page.copy(copy);
+  return copy;
 }
 
 function isWide(text: string): boolean {

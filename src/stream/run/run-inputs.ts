@@ -21,9 +21,9 @@ export function answeredCall(input: ViewedInput | undefined): string | undefined
 }
 
 export class RunInputs {
-  readonly #byId = new Map<string, ViewedInput>();
+  #byId = new Map<string, ViewedInput>();
   /** The first part of each leg. */
-  readonly #legStarts: number[] = [0];
+  #legStarts: number[] = [0];
 
   /** Oldest first, with those of earlier legs. */
   get all(): readonly ViewedInput[] {
@@ -61,6 +61,13 @@ export class RunInputs {
 
   beginLeg(leg: number, firstPart: number): void {
     this.#legStarts[leg] = firstPart;
+  }
+
+  copy(): RunInputs {
+    const copy = new RunInputs();
+    copy.#byId = new Map(this.#byId);
+    copy.#legStarts = [...this.#legStarts];
+    return copy;
   }
 
   #settle(inputId: string, settled: Pick<ViewedInput, 'reply' | 'closed'>): ViewedInput | undefined {

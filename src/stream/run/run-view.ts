@@ -4,65 +4,30 @@
 // Absorption: a worker that takes a run over drops text of the answer, and mostly says the same text again. Once
 // readers are shown what the fold holds, dropped text is kept to be compared. Text that is said again as it was shown
 // is no change. Only other text, or another part, takes text back (`rewound`).
-import type { ChatEvent, PartKind, RunError, RunTerminal, RunUsage } from '../../session/events/chat-event.ts';
+import type { ChatEvent, PartKind, RunTerminal } from '../../session/events/chat-event.ts';
 import type { InputAnswered, InputRequested } from '../../session/events/wait-events.ts';
 import { TextBuffer } from '../../session/events/text-buffer.ts';
 import { tellOneLeg, tellParts, tellRun, type HeldRun, type ResultPlace } from './held-changes.ts';
 import { isSameOutcome, outcomeOf } from './run-change.ts';
 import type { CallOutcome, Change, LostRecords, ViewedPart } from './run-change.ts';
-import { differsAt, headOf, isSameHead, type PartHead } from './part-head.ts';
+import { copyPart, differsAt, headOf, isSameHead, isSamePart, type Part, type PartHead } from './part.ts';
+import { RunFacts } from './run-facts.ts';
 import { answeredCall, RunInputs, type ViewedInput } from './run-inputs.ts';
-
-/** A run whose inputs are all answered is queued again. */
-export type RunState = 'queued' | 'running' | 'waiting' | 'completed' | 'failed' | 'cancelled';
-
-interface Part extends ViewedPart {
-  isDone: boolean;
-  /** Text behind `text` that readers were shown, that a restart dropped, and that was not said again yet. */
-  rest: string;
-}
 
 const NO_CHANGES: readonly Change[] = [];
 
-export class RunView {
-  readonly runId: string;
-  /** The id of the answer. */
-  answerId: string | undefined;
-  /** The id of the prompt. */
-  messageId: string | undefined;
-  agent: string | undefined;
-  model: string | undefined;
-  state: RunState = 'queued';
-  /** Offset of `run.queued`. */
-  queuedAt: number | undefined;
-  /** Offset of the last event of the run. */
-  offset = -1;
-  /** Times as in the events (RFC 3339). */
-  createdAt: string | undefined;
-  startedAt: string | undefined;
-  endedAt: string | undefined;
-  usage: RunUsage | undefined;
-  finishReason: string | undefined;
-  error: RunError | undefined;
-  cancelledBy: string | undefined;
-  cancelReason: string | undefined;
-  /** The answer has a gap. A restart of the leg with the gap, from nothing, ends this. */
-  isLost = false;
+export class RunView extends RunFacts {
   /** The leg in which records were lost first. */
   #lostIn: number | undefined;
-  readonly #parts: Part[] = [];
-  readonly #results = new Map<string, CallOutcome>();
+  #parts: Part[] = [];
+  #results = new Map<string, CallOutcome>();
   /** By the id of the call. */
-  readonly #resultAt = new Map<string, ResultPlace>();
+  #resultAt = new Map<string, ResultPlace>();
   /** Parts behind `#parts` that readers were shown and a restart dropped whole, in order. */
   #dropped: Part[] = [];
-  readonly #droppedResults = new Map<string, CallOutcome>();
+  #droppedResults = new Map<string, CallOutcome>();
   #isShown = false;
-  readonly #inputs = new RunInputs();
-
-  constructor(runId: string) {
-    this.runId = runId;
-  }
+  #inputs = new RunInputs();
 
   get parts(): readonly ViewedPart[] {
     return this.#parts;
@@ -71,10 +36,6 @@ export class RunView {
   /** By the id of the tool call. */
   get results(): ReadonlyMap<string, CallOutcome> {
     return this.#results;
-  }
-
-  get hasEnded(): boolean {
-    return this.state === 'completed' || this.state === 'failed' || this.state === 'cancelled';
   }
 
   /** From now on a reader is shown what the fold holds, and each change. Before, a restart takes back at once what it
@@ -96,6 +57,42 @@ export class RunView {
   /** The first part of a leg; the number of parts for a leg that has not begun. */
   legStart(leg: number): number {
     return this.#inputs.legStart(leg) ?? this.#parts.length;
+  }
+
+  /** Readers were shown nothing that the log lacks, so only the events decide what the fold holds. */
+  get isSettled(): boolean {
+    return (
+      this.#dropped.length === 0 && this.#droppedResults.size === 0 && this.#parts.every(({ rest }) => rest === '')
+    );
+  }
+
+  /** Both folds hold the same, are settled, and have lost nothing. A reader of one may use the other from here. */
+  isSame(other: RunView): boolean {
+    return (
+      this.offset === other.offset &&
+      this.state === other.state &&
+      !(this.isLost || other.isLost) &&
+      this.isSettled &&
+      other.isSettled &&
+      this.leg === other.leg &&
+      this.#results.size === other.#results.size &&
+      this.#parts.length === other.#parts.length &&
+      this.#parts.every((part, i) => isSamePart(part, other.#parts[i]))
+    );
+  }
+
+  /** A fold of its own that holds the same. */
+  copy(): RunView {
+    const copy = Object.assign(new RunView(this.runId), this);
+    copy.#lostIn = this.#lostIn;
+    copy.#parts = this.#parts.map(copyPart);
+    copy.#dropped = this.#dropped.map(copyPart);
+    copy.#results = new Map(this.#results);
+    copy.#resultAt = new Map(this.#resultAt);
+    copy.#droppedResults = new Map(this.#droppedResults);
+    copy.#isShown = this.#isShown;
+    copy.#inputs = this.#inputs.copy();
+    return copy;
   }
 
   /** All changes of one event, in order. None for an event of another run, and after the end. */

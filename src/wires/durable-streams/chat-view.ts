@@ -1,6 +1,6 @@
 // A chat as a durable stream: its messages are the native events with their type. The stream never closes. Pure.
 import type { ControlEvent, WireEncoder } from '../../stream/projection.ts';
-import type { WireEvent } from '../../stream/wire-event.ts';
+import type { WireEvent } from '../../stream/events/wire-event.ts';
 import type { ViewEnd, ViewOutput } from './view-frames.ts';
 
 export class ChatViewEncoder implements WireEncoder {

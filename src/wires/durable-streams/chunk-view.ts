@@ -2,10 +2,11 @@
 // reading of one URL gives the same text: the answer as it was at one offset, and then the changes behind it, also
 // those that a restart has dropped since. Otherwise a reader that comes back in the middle of a restart would lack the
 // text that the fold takes for known. Pure.
-import { LOST_UNIT } from '../../stream/cut.ts';
+import { LOST_UNIT } from '../../stream/events/cut.ts';
 import type { ControlEvent, ParsedEvent, Projection } from '../../stream/projection.ts';
 import type { Change } from '../../stream/run/run-change.ts';
-import { RunView } from '../../stream/run/run-view.ts';
+import { ReaderFold } from '../../stream/run/reader-fold.ts';
+import type { RunView } from '../../stream/run/run-view.ts';
 import type { Chunk } from '../ai-sdk/chunk.ts';
 import { isPaused, RunChunks } from '../ai-sdk/chunks.ts';
 import type { ViewEnd, ViewOutput } from './view-frames.ts';
@@ -31,7 +32,7 @@ export class ChunkView implements Projection {
   over: Projection['over'];
   readonly #options: ChunkViewOptions;
   readonly #output: ViewOutput;
-  readonly #view: RunView;
+  readonly #fold: ReaderFold;
   readonly #chunks: RunChunks;
   #messages: string[] = [];
   #next: number;
@@ -41,10 +42,18 @@ export class ChunkView implements Projection {
   constructor(options: ChunkViewOptions, output: ViewOutput) {
     this.#options = options;
     this.#output = output;
-    this.#view = new RunView(options.runId);
+    this.#fold = new ReaderFold(options.runId);
     const { hasMetadata, answered, canReset } = options;
     this.#chunks = new RunChunks({ hasData: false, hasMetadata, answered }, canReset);
     this.#next = (options.after ?? -1) + 1;
+  }
+
+  get #view(): RunView {
+    return this.#fold.view;
+  }
+
+  folds(): Iterable<ReaderFold> {
+    return [this.#fold];
   }
 
   get isComplete(): boolean {
@@ -56,7 +65,7 @@ export class ChunkView implements Projection {
       if (this.isComplete) return;
       if (!this.#isShown && offset > this.#options.from) this.#show();
       if (event.type === 'delta' && this.#isShown && event.text.includes(LOST_UNIT)) this.#break(offset);
-      const changes = this.#view.apply(event, offset);
+      const changes = this.#fold.apply(event, offset);
       if (this.#isShown) this.#tell(changes, offset);
       this.#next = Math.max(this.#next, offset + 1);
     }

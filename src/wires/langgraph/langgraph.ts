@@ -3,7 +3,8 @@
 // stream ends with an error.
 import type { ControlEvent, ParsedEvent, ProjectedWire, Projection, Seed } from '../../stream/projection.ts';
 import type { Change } from '../../stream/run/run-change.ts';
-import { RunView } from '../../stream/run/run-view.ts';
+import { ReaderFold } from '../../stream/run/reader-fold.ts';
+import type { RunView } from '../../stream/run/run-view.ts';
 import { isReply, LangGraphFrames, type LangGraphStream } from './frames.ts';
 
 const BEAT = ': hb\n\n';
@@ -22,7 +23,7 @@ export function langGraphWire(stream: LangGraphStream): ProjectedWire {
 /** A reader that comes is sent the run as it is now, and then what changes. One that comes back is sent the changes
  *  behind its position, as if its connection had not broken. */
 class LangGraphProjection implements Projection {
-  readonly #view: RunView;
+  readonly #fold: ReaderFold;
   readonly #frames: LangGraphFrames;
   readonly #after: number;
   readonly #leg: number;
@@ -36,11 +37,19 @@ class LangGraphProjection implements Projection {
   over: Projection['over'];
 
   constructor({ runId, after }: Seed, stream: LangGraphStream) {
-    this.#view = new RunView(runId);
+    this.#fold = new ReaderFold(runId);
     this.#frames = new LangGraphFrames(runId, stream);
     this.#after = after ?? -1;
     this.#leg = stream.leg ?? 0;
     this.#base = after === undefined ? undefined : stream.base;
+  }
+
+  get #view(): RunView {
+    return this.#fold.view;
+  }
+
+  folds(): Iterable<ReaderFold> {
+    return [this.#fold];
   }
 
   get isComplete(): boolean {
@@ -79,7 +88,7 @@ class LangGraphProjection implements Projection {
     let text = '';
     for (const { event, offset } of events) {
       if (!this.#isShown && this.#base !== undefined && offset > this.#base) this.#show();
-      for (const change of this.#view.apply(event, offset)) {
+      for (const change of this.#fold.apply(event, offset)) {
         if (!this.#isShown || offset <= this.#after || !this.#isOfLeg(change)) continue;
         if (change.type === 'lost') this.#isLost = true;
         if (!this.#isLost) text += this.#frames.tell(change, this.#view, offset);

@@ -1,7 +1,8 @@
 // One leg of a run as the APIs show it whose answers end where a run waits: each leg is an answer of its own there.
 import type { InputRequested } from '../../session/events/wait-events.ts';
 import { isSettled, type ViewedInput } from '../../stream/run/run-inputs.ts';
-import type { RunState, RunView } from '../../stream/run/run-view.ts';
+import type { RunState } from '../../stream/run/run-facts.ts';
+import type { RunView } from '../../stream/run/run-view.ts';
 import type { Fields } from './refused-parameter.ts';
 
 /** A question is a call of this function. */

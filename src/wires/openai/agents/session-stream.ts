@@ -2,7 +2,8 @@
 // its frame in the log, so a reader that comes back receives exactly the rest.
 import type { ControlEvent, ParsedEvent, ProjectedWire, Projection } from '../../../stream/projection.ts';
 import type { Change } from '../../../stream/run/run-change.ts';
-import { RunView } from '../../../stream/run/run-view.ts';
+import { ReaderFold } from '../../../stream/run/reader-fold.ts';
+import type { RunView } from '../../../stream/run/run-view.ts';
 import { DELTA_NUMBER, ItemFrames, type FramePlace } from '../item-frames.ts';
 import { OPENAI_STREAM } from '../sse-head.ts';
 import { agentSession, type AgentSessionObject, type SessionFacts, type SessionStatus } from './agent-session.ts';
@@ -60,6 +61,10 @@ class SessionProjection implements Projection {
     return this.#tellAll(events);
   }
 
+  *folds(): Iterable<ReaderFold> {
+    for (const { fold } of this.#turns.values()) yield fold;
+  }
+
   control({ type }: ControlEvent): string {
     if (type === 'reset' || type === 'reconnect' || type === 'expired') this.over = 'break';
     return '';
@@ -90,7 +95,7 @@ class SessionProjection implements Projection {
     const turn = this.#turns.get(event.runId);
     if (turn === undefined) return created;
     if ('createdAt' in event) this.#session = { ...this.#session, lastActiveAt: event.createdAt };
-    const text = created + turn.tell(turn.view.apply(event, offset), offset);
+    const text = created + turn.tell(turn.fold.apply(event, offset), offset);
     if (turn.isLost) this.over = 'break';
     return turn.view.hasEnded ? text + this.#endTurn(turn) : text;
   }
@@ -130,7 +135,7 @@ interface TurnOfSession {
 }
 
 class Turn {
-  readonly view: RunView;
+  readonly fold: ReaderFold;
   readonly items: ItemFrames;
   readonly #sessionId: string;
   readonly #of: TurnOfSession;
@@ -139,9 +144,13 @@ class Turn {
   constructor(runId: string, sessionId: string, of: TurnOfSession) {
     this.#sessionId = sessionId;
     this.#of = of;
-    this.view = new RunView(runId);
+    this.fold = new ReaderFold(runId);
     this.view.show();
     this.items = new ItemFrames({ ...agentWords(sessionId, runId), encode: of.encode });
+  }
+
+  get view(): RunView {
+    return this.fold.view;
   }
 
   tell(changes: readonly Change[], offset: number): string {

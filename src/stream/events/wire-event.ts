@@ -1,9 +1,9 @@
 // An event as wires send it: its offset, its type, and its public JSON as text. It is made from a log item without
 // parsing. Adjacent deltas of one part are merged into one event at the offset of the last [PROTOCOL §4].
-import type { LogItem } from '../broker/broker.ts';
-import { isInternalType, publicJson, typeOf } from '../session/events/chat-event.ts';
-import type { MergedDelta } from '../session/events/finished-answer.ts';
-import { isSamePart, mergeDeltas } from '../session/events/delta-json.ts';
+import type { LogItem } from '../../broker/broker.ts';
+import { isInternalType, publicJson, typeOf } from '../../session/events/chat-event.ts';
+import type { MergedDelta } from '../../session/events/finished-answer.ts';
+import { isSamePart, mergeDeltas } from '../../session/events/delta-json.ts';
 
 export interface WireEvent {
   readonly offset: number;

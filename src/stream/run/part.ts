@@ -1,7 +1,13 @@
-// What a takeover must say again for a part to be the same, and how far its text is. Part of the fold of a run
-// (run-view.ts).
+// One part as the fold of a run holds it (run-view.ts): what a takeover must say again for it to be the same, and how
+// far its text is.
 import type { PartStarted } from '../../session/events/chat-event.ts';
 import type { ViewedPart } from './run-change.ts';
+
+export interface Part extends ViewedPart {
+  isDone: boolean;
+  /** Text behind `text` that readers were shown, that a restart dropped, and that was not said again yet. */
+  rest: string;
+}
 
 export type PartHead = Pick<ViewedPart, 'kind' | 'toolCallId' | 'toolName' | 'executor'>;
 
@@ -31,4 +37,12 @@ export function differsAt(text: string, shown: string): number {
   while (text.charCodeAt(at) === shown.charCodeAt(at)) at += 1;
   const before = text.charCodeAt(at - 1);
   return before >= 0xd800 && before <= 0xdbff ? at - 1 : at;
+}
+
+export function copyPart(part: Part): Part {
+  return { ...part, text: part.text.copy() };
+}
+
+export function isSamePart(one: Part, other: Part | undefined): boolean {
+  return other !== undefined && one.isDone === other.isDone && isSameHead(one, other) && one.text.equals(other.text);
 }

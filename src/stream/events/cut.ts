@@ -1,9 +1,9 @@
 // Prepares the events of a reader that resumes a projection. Such a reader holds everything up to one offset, the cut.
 // The projection needs the exact length of the text at the cut, so no merged delta may span the cut, and placeholders
 // replace the text up to the cut that the log has lost. Pure.
-import type { Hole } from '../broker/broker.ts';
-import { decodeLengths, type DeltaMark } from '../session/events/delta-mark.ts';
-import { fillHole, type FinishedAnswer } from '../session/events/finished-answer.ts';
+import type { Hole } from '../../broker/broker.ts';
+import { decodeLengths, type DeltaMark } from '../../session/events/delta-mark.ts';
+import { fillHole, type FinishedAnswer } from '../../session/events/finished-answer.ts';
 import { coalesce, toWireEvent, type WireEvent } from './wire-event.ts';
 
 /** The placeholder of one UTF-16 code unit that a restart dropped and that the log no longer holds. U+FFFF is a
@@ -43,15 +43,17 @@ function exactDeltas(
   return events;
 }
 
-export function coalesceAround(events: readonly WireEvent[], cut: number): readonly WireEvent[] {
+/** Merges deltas, but none across the cut. */
+export function coalesceAround(events: readonly WireEvent[], cut: number | undefined): readonly WireEvent[] {
+  if (cut === undefined) return coalesce(events);
   const split = events.findIndex(({ offset }) => offset > cut);
   return split <= 0 ? coalesce(events) : [...coalesce(events.slice(0, split)), ...coalesce(events.slice(split))];
 }
 
-/** The events of a hole. Up to the cut: one event for each record that readers received there. Behind the cut: the
- *  text that a reader still lacks. */
-export function fillAround(hole: Hole, answer: FinishedAnswer, cut: number): readonly WireEvent[] {
-  if (hole.from > cut) return fillHole(hole, answer).map(toWireEvent);
+/** The events of a hole. Up to the cut: one event for each record that readers received there. Behind the cut, or
+ *  without one: the text that a reader still lacks. */
+export function fillAround(hole: Hole, answer: FinishedAnswer, cut: number | undefined): readonly WireEvent[] {
+  if (cut === undefined || hole.from > cut) return fillHole(hole, answer).map(toWireEvent);
   const before = answer.marks.flatMap((mark) => {
     const part = answer.parts[mark.part];
     let from = 0;

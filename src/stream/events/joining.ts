@@ -1,7 +1,7 @@
 // Leaves out the text behind a gap: a reader joins the deltas of a part by their place in it (PROTOCOL §4), and text
 // behind lost records would not join. Until the run starts again from nothing, or begins another leg, the reader gets
 // none of it. Pure.
-import { parseEvent } from '../session/events/chat-event.ts';
+import { parseEvent } from '../../session/events/chat-event.ts';
 import type { WireEvent } from './wire-event.ts';
 
 export interface Joined {
