@@ -1,23 +1,23 @@
 // What the wires of stock clients cost beside the native one: N chats, each streaming R tokens a second to one reader,
 // over each wire in turn, and the native wire before and after them, because a machine that others share gets slower and
 // faster within minutes. Gives the CPU of the server for each delivered token, as a ratio to the mean of the two native
-// measurements. Then native streams while requests with bodies of 4 MiB come one after another: the longest gap between
-// two tokens of a stream, and the same before without the bodies. Each answer is checked: its tokens rise without a gap.
-//   npm run build:load && taskset -c 1 node dist-load/load/wires.js [chats=150] [perSecond=20] [seconds=10]
-import { createSecretKey, randomBytes } from 'node:crypto';
+// measurements. Then native streams while a process of its own sends requests with bodies of 4 MiB to /api/chat, one
+// after another: the longest gap between two tokens of a stream, and the longest turn of the server's event loop in ms of
+// CPU, with and without collections; and the same before without the bodies. Each answer is checked: its tokens rise
+// without a gap. With `gaps` the wires are not compared.
+//   npm run build:load && taskset -c 1 node dist-load/load/wires.js [chats=150] [perSecond=20] [seconds=10] [gaps]
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { signToken } from '../src/gateway/auth/jwt-signature.ts';
 import { describeRun, keepResults } from './results.ts';
+import type { SentBodies } from './body-sender.ts';
+import { sendBodies } from './scenarios/sent-bodies.ts';
 import { ServerProcess, withServer } from './server-process.ts';
 import { quantile } from './sse-client.ts';
 import { WireStream, WIRES_UNDER_LOAD, type WireUnderLoad, type WireStats } from './scenarios/wire-stream.ts';
 
 const WARM_UP_MS = 2000;
-const BODY_BYTES = 4 * 1024 * 1024 - 4096;
-/** Characters of one message in a large body. */
-const MESSAGE_CHARS = 2000;
 
 export interface WireFigures {
   readonly wire: string;
@@ -30,9 +30,13 @@ export interface WireFigures {
 }
 
 export interface GapFigures {
-  readonly bodies: number;
+  /** How many requests with a large body were answered with this status. */
+  readonly bodies: Readonly<Record<string, number>>;
   readonly longestGapMs: number;
   readonly ageP99Ms: number;
+  readonly longestTurnCpuMs: number;
+  readonly longestTurnWithoutGcMs: number;
+  readonly longestGcMs: number;
 }
 
 export interface WiresResult {
@@ -44,10 +48,9 @@ export interface WiresResult {
   readonly gaps: readonly [alone: GapFigures, meanwhile: GapFigures];
 }
 
-export async function wires(chats: number, rate: number, seconds: number): Promise<WiresResult> {
-  const [native, ...others] = WIRES_UNDER_LOAD;
-  if (native === undefined) throw new Error('there is no native wire');
-  const load = { chats, rate, seconds };
+/** @throws Error if an answer is refused */
+export async function wires(load: Load): Promise<WiresResult> {
+  const [native, ...others] = wiresUnderLoad();
   const before = await measure(native, load);
   const measured: WireFigures[] = [];
   for (const wire of others) measured.push(await measure(wire, load));
@@ -55,27 +58,38 @@ export async function wires(chats: number, rate: number, seconds: number): Promi
   const micros = (before.cpuMicrosPerToken + after.cpuMicrosPerToken) / 2;
   const ratioOf = (one: WireFigures): number => Number((one.cpuMicrosPerToken / micros).toFixed(2));
   return {
-    chats,
-    rate,
+    chats: load.chats,
+    rate: load.rate,
     native: [before, after],
     wires: measured.map((one) => ({ ...one, cpuRatio: ratioOf(one) })),
-    gaps: await measureGaps(native, load),
+    gaps: await measureGaps(load),
   };
 }
 
-async function measureGaps(native: WireUnderLoad, load: Load): Promise<[alone: GapFigures, meanwhile: GapFigures]> {
-  const secret = randomBytes(32);
+function wiresUnderLoad(): readonly [native: WireUnderLoad, ...others: WireUnderLoad[]] {
+  const [native, ...others] = WIRES_UNDER_LOAD;
+  if (native === undefined) throw new Error('there is no native wire');
+  return [native, ...others];
+}
+
+/** Streams alone, and while large bodies are parsed. */
+async function measureGaps(load: Load): Promise<[alone: GapFigures, meanwhile: GapFigures]> {
+  const secret = randomBytes(32).toString('hex');
   const folder = await mkdtemp(join(tmpdir(), 'holdline-load-'));
-  const server = await ServerProcess.start('clock-server', [folder], { env: { LOAD_SECRET: secret.toString('hex') } });
-  const exp = Math.floor(Date.now() / 1000) + 3600;
-  // What is parsed of one user has a limit, so each body is of another user.
-  const tokenOf = (user: number): string =>
-    signToken({ sub: `large-${user}`, scope: 'chat', exp }, createSecretKey(secret));
+  const env = { LOAD_SECRET: secret, LOAD_TURNS: '1' };
+  const server = await ServerProcess.start('clock-server', [folder], { env });
+  const { port } = server;
+  const { seconds } = load;
+  const [native] = wiresUnderLoad();
   try {
     const streams = await openAll(server, native, load);
     await pause(WARM_UP_MS);
-    const alone = await gaps(streams, load.seconds, undefined);
-    const meanwhile = await gaps(streams, load.seconds, (body, user) => sendBody(server.port, tokenOf(user), body));
+    // The first bodies are parsed by code that is not compiled yet.
+    await sendBodies({ port, secret, wire: 'ai-sdk', shape: undefined, seconds: WARM_UP_MS / 1000 });
+    const alone = await gaps(server, streams, seconds);
+    const meanwhile = await gaps(server, streams, seconds, () =>
+      sendBodies({ port, secret, wire: 'ai-sdk', shape: undefined, seconds }),
+    );
     for (const stream of streams) stream.close();
     return [alone, meanwhile];
   } finally {
@@ -140,43 +154,25 @@ function measure(wire: WireUnderLoad, load: Load): Promise<WireFigures> {
 
 /** With `send`: while large bodies are sent, one after another. */
 async function gaps(
+  server: ServerProcess,
   streams: readonly WireStream[],
   seconds: number,
-  send: ((body: string, user: number) => Promise<void>) | undefined,
+  send?: () => Promise<SentBodies>,
 ): Promise<GapFigures> {
   take(streams);
-  const end = performance.now() + seconds * 1000;
-  let bodies = 0;
-  if (send === undefined) await pause(seconds * 1000);
-  else {
-    const body = largeBody();
-    for (; performance.now() < end; bodies += 1) await send(body, bodies);
-  }
+  await server.turns();
+  const [sent] = await Promise.all([send?.(), pause(seconds * 1000)]);
+  const { longestTurnCpuMs, longestTurnWithoutGcMs, longestGcMs } = await server.turns();
   const { longestGapMs, ages } = take(streams);
-  return { bodies, longestGapMs: Number(longestGapMs.toFixed(1)), ageP99Ms: quantile(ages, 0.99) };
-}
-
-/** A long chat, as a page with useChat sends it. */
-function largeBody(): string {
-  const messages: unknown[] = [];
-  for (let bytes = 0; bytes < BODY_BYTES; bytes += MESSAGE_CHARS + 100)
-    messages.push({
-      id: `m${messages.length}`,
-      role: messages.length % 2 === 0 ? 'user' : 'assistant',
-      parts: [{ type: 'text', text: 'x'.repeat(MESSAGE_CHARS) }],
-    });
-  const last = { id: 'last', role: 'user', parts: [{ type: 'text', text: 'say 1 at 20/s' }] };
-  return JSON.stringify({ id: 'large', trigger: 'submit-message', messages: [...messages, last] });
-}
-
-async function sendBody(port: number, token: string, body: string): Promise<void> {
-  const response = await fetch(`http://127.0.0.1:${port}/api/chat`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-    body,
-  });
-  const text = await response.text();
-  if (!response.ok) throw new Error(`${response.status} ${text.slice(0, 200)}`);
+  if (sent !== undefined && sent.statuses['200'] === undefined) throw new Error(`no body was accepted: ${sent.answer}`);
+  return {
+    bodies: sent?.statuses ?? {},
+    longestGapMs: Number(longestGapMs.toFixed(1)),
+    ageP99Ms: quantile(ages, 0.99),
+    longestTurnCpuMs,
+    longestTurnWithoutGcMs,
+    longestGcMs,
+  };
 }
 
 function pause(ms: number): Promise<void> {
@@ -184,7 +180,8 @@ function pause(ms: number): Promise<void> {
 }
 
 if (import.meta.filename === process.argv[1]) {
-  const [chats = 150, rate = 20, seconds = 10] = process.argv.slice(2).map(Number);
-  const result = await wires(chats, rate, seconds);
+  const [chats = '150', rate = '20', seconds = '10', only] = process.argv.slice(2);
+  const load = { chats: Number(chats), rate: Number(rate), seconds: Number(seconds) };
+  const result = only === 'gaps' ? { gaps: await measureGaps(load) } : await wires(load);
   console.log(keepResults({ ...describeRun(), wires: result }, '-wires'));
 }

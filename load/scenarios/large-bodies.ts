@@ -3,6 +3,10 @@
 export const BODY_BYTES = 4 * 1024 * 1024 - 4096;
 /** Characters of one message of a conversation. */
 const MESSAGE_CHARS = 2000;
+/** Of one message where a conversation has at most 1,000 messages. */
+const GIVEN_MESSAGE_CHARS = 6000;
+/** Of one part where a message has at most 256 parts. */
+const PART_CHARS = 20_000;
 /** Below the values that a gateway reads of one body. */
 const VALUES = 90_000;
 const LEVELS = 50;
@@ -31,7 +35,7 @@ export const CONVERSATIONS: Readonly<Record<string, LargeBody>> = {
     body: () => ({
       model: 'default',
       stream: true,
-      messages: conversation(({ role, text }) => ({ role, content: text })),
+      messages: conversation(({ role, text }) => ({ role, content: text }), GIVEN_MESSAGE_CHARS),
     }),
   },
   responses: {
@@ -40,7 +44,7 @@ export const CONVERSATIONS: Readonly<Record<string, LargeBody>> = {
     body: () => ({
       model: 'default',
       stream: true,
-      input: conversation(({ role, text }) => ({ type: 'message', role, content: text })),
+      input: conversation(({ role, text }) => ({ type: 'message', role, content: text }), GIVEN_MESSAGE_CHARS),
     }),
   },
   'ag-ui': {
@@ -64,7 +68,7 @@ export const CONVERSATIONS: Readonly<Record<string, LargeBody>> = {
         messageId: `${contextId}-1`,
         contextId,
         role: 'ROLE_USER',
-        parts: conversation(({ text }) => ({ text })),
+        parts: conversation(({ text }) => ({ text }), PART_CHARS),
       },
     }),
   },
@@ -86,14 +90,11 @@ interface Said {
   readonly text: string;
 }
 
-function conversation(message: (said: Said, n: number) => unknown): unknown[] {
+function conversation(message: (said: Said, n: number) => unknown, chars = MESSAGE_CHARS): unknown[] {
   const messages: unknown[] = [];
-  for (let bytes = 0; bytes < BODY_BYTES - 3 * MESSAGE_CHARS; bytes += MESSAGE_CHARS + 90)
+  for (let bytes = 0; bytes < BODY_BYTES - 2 * chars; bytes += chars + 90)
     messages.push(
-      message(
-        { role: messages.length % 2 === 0 ? 'user' : 'assistant', text: 'x'.repeat(MESSAGE_CHARS) },
-        messages.length,
-      ),
+      message({ role: messages.length % 2 === 0 ? 'user' : 'assistant', text: 'x'.repeat(chars) }, messages.length),
     );
   return [...messages, message({ role: 'user', text: 'say 1 at 20/s' }, messages.length)];
 }

@@ -4,13 +4,15 @@
 import { isUtf8 } from 'node:buffer';
 import type { Clock } from '../../base/clock.ts';
 import { OneByOne } from '../../base/one-by-one.ts';
-import { SLICE_LIMITS, TurnSlice } from '../../base/turn-slice.ts';
+import { TurnSlice } from '../../base/turn-slice.ts';
 import { DividedJson, PIECE_CHARS } from './divided-json.ts';
 import type { JsonBound } from './json-bounds.ts';
 
 /** Bytes, or characters of a text that has arrived as one, above which JSON is large. JSON.parse takes less than 1 ms
  *  below it, of the most expensive shapes about 3. */
 export const LARGE_JSON_BYTES = 64 * 1024;
+/** A token takes several turns from its model to its reader, and each of them may have a slice. */
+const SLICE_MS = 2;
 /** Pieces of a text (`divided-json.ts`) in one slice. */
 const PIECES_PER_SLICE = 16;
 /** Objects whose names are looked at in the time of one piece. */
@@ -63,7 +65,7 @@ export class LargeJson {
   /** What follows has a turn of its own, too. */
   #inTurn(parse: (slice: TurnSlice) => Promise<ParsedJson>): Promise<ParsedJson> {
     return this.#underWay.run('text', async () => {
-      const slice = new TurnSlice(this.#clock, { ...SLICE_LIMITS, sliceItems: PIECES_PER_SLICE });
+      const slice = new TurnSlice(this.#clock, { sliceMs: SLICE_MS, sliceItems: PIECES_PER_SLICE });
       await slice.next();
       const parsed = await parse(slice);
       await slice.next();
