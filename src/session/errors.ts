@@ -27,8 +27,7 @@ const SESSION_ERRORS = {
   'too-many-sessions': { retryable: false, message: 'this user has as many chats as one user may have: delete one' },
   'too-many-runs': {
     retryable: true,
-    message:
-      'this user has as many runs that are queued or running as one user may have: stop one, or wait until one ends',
+    message: 'this user has as many runs that have not ended as one user may have: stop one, or wait until one ends',
   },
   /** A limit of the tenant. */
   'too-many-waiting': {

@@ -11,11 +11,14 @@ import { CommandLog } from '../../src/session/commands/command-log.ts';
 import { Runs, type Prompt, type SentPrompt } from '../../src/session/runs.ts';
 import { Sessions } from '../../src/session/sessions.ts';
 import { chatTopic, openRunsTopic } from '../../src/session/topic-names.ts';
+import { inputIdOf } from '../../src/session/waits/new-wait.ts';
 import { UserLimits } from '../../src/session/stores/user-limits.ts';
 import { countingBroker } from '../support/counting-broker.ts';
 import { FakeRun } from '../support/gateway-fake-run.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { RedisServer } from '../support/redis-server.ts';
+import { WaitNode } from '../support/waiting-run.ts';
+import { QUESTION } from '../support/waits.ts';
 import { openLog, segmentPath } from '../broker/log/opened-log.ts';
 import { RedisStore } from '../broker/redis/redis-store.ts';
 
@@ -159,6 +162,23 @@ describe.each(ENGINES)('on %s', (_name, open) => {
     await expect(node.branches.regenerate(ALICE, chat('b'), { ...again, messageId: 'none' })).rejects.toMatchObject({
       code: 'message-not-found',
     });
+  });
+
+  it('counts a run that waits for a human, takes its answer, and lets a prompt in that ends it', async () => {
+    const { clock, brokers } = await open();
+    const [here, there] = [new Node(brokers[0], clock, { runsMax: 1 }), new Node(brokers[1], clock, { runsMax: 1 })];
+    const asking = new WaitNode(brokers[1], clock);
+    const wait = async ({ runId }: SentPrompt): Promise<string> => {
+      await (await asking.take(chat('a'), runId)).ask(QUESTION);
+      for (const node of [here, there]) await expect(node.send('b')).rejects.toMatchObject(TOO_MANY_RUNS);
+      return inputIdOf(runId, 0, 'size');
+    };
+    await wait(await here.send('a'));
+    const inputId = await wait(await there.send('a', { onBusy: 'interrupt' }));
+    await asking.inputs.answerAll(ALICE, chat('a'), [{ inputId, reply: { value: 'large' } }]);
+    await expect(there.send('b')).rejects.toMatchObject(TOO_MANY_RUNS);
+    await here.runs.cancel(ALICE, chat('a'), undefined);
+    await there.send('b');
   });
 
   it('refuses a chat beyond the limit of its user, however and wherever it is made', async () => {

@@ -1,6 +1,7 @@
 // A run that waits for a human, on every engine: asking, answers on any node, expiry, Stop, and what follows.
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { WaitExpiries } from '../../src/gateway/watch/wait-expiries.ts';
+import { Branches } from '../../src/session/branches.ts';
 import { decodeEvent, type ChatEvent } from '../../src/session/events/chat-event.ts';
 import type { InputReply } from '../../src/session/events/wait-events.ts';
 import { chatTopic, requestTopic } from '../../src/session/topic-names.ts';
@@ -257,6 +258,23 @@ describe.each(ENGINES)('on the engine %s, a run that waits', (_name, open) => {
     await expect(run.say(0, 0, 'late')).rejects.toMatchObject({ code: 'fenced' });
     expect(await node.inputs.listOpen(ALICE, REF)).toEqual([]);
     expect(await allTopics(node.broker, 'wait-expiries')).toEqual([]);
+  });
+
+  it('has no other answer to its prompt beside it, except one that ends it', async () => {
+    const node = await openNode(open);
+    const { messageId, runId } = await node.runs.send(ALICE, REF, PROMPT);
+    const run = await node.take(REF, runId);
+    await run.ask({ inputs: [APPROVAL] });
+    const { broker, log, clock } = node;
+    const branches = new Branches(broker, log, clock, () => 'another');
+    const again = { messageId, priority: 'normal', admit: () => '' } as const;
+    for (const onBusy of ['queue', 'reject'] as const)
+      await expect(branches.regenerate(ALICE, REF, { ...again, onBusy })).rejects.toMatchObject({ code: 'busy' });
+    expect((await node.run(REF, runId))?.state).toBe('waiting');
+    await branches.regenerate(ALICE, REF, { ...again, onBusy: 'interrupt' });
+    expect(await node.run(REF, runId)).toBeUndefined();
+    expect(await node.inputs.listOpen(ALICE, REF)).toEqual([]);
+    await expect(run.say(0, 0, 'late')).rejects.toMatchObject({ code: 'fenced' });
   });
 
   it('takes no edit and no withdrawal of its prompt once it is queued again', async () => {

@@ -1,10 +1,12 @@
 // A run that asks a human, over each engine: its worker leaves it, and any worker resumes it with the answers.
+import { isDeepStrictEqual } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { WaitExpiries } from '../../src/gateway/watch/wait-expiries.ts';
 import { encodeRunRequest } from '../../src/session/commands/run-request.ts';
 import type { InputReply } from '../../src/session/events/wait-events.ts';
 import { Inputs } from '../../src/session/inputs.ts';
 import { requestTopic } from '../../src/session/topic-names.ts';
+import { countWaitingRuns } from '../../src/session/waiting-runs.ts';
 import { inputIdOf, type NewWait } from '../../src/session/waits/new-wait.ts';
 import type { ProviderEvent } from '../../src/worker/provider.ts';
 import { ChatRig, joinAnswer, type PlayedCall, type RigOptions } from '../support/chat-rig.ts';
@@ -352,6 +354,11 @@ describe('a run that waits', () => {
     const behind = await rig.prompt('behind');
     (await rig.model.call(0)).say('Well. ', ask(COLOUR));
     await rig.until('run.waiting');
+    // It is not counted among those that wait for a worker.
+    await eventually(async () => {
+      const counts = await countWaitingRuns(rig.broker, ['default']);
+      return isDeepStrictEqual(counts.get('default'), { high: 0, normal: 0, low: 0 });
+    });
     await rig.runs.send(
       rig.alice,
       { ...rig.ref, sessionId: 'other' },
