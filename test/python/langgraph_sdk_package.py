@@ -118,8 +118,11 @@ def wait_for_an_approval():
     interrupt = _interrupt(state)
     same([interrupt["value"]["kind"], interrupt["value"]["toolName"]], ["approval", "send_mail"], "the interrupt")
     same(client.threads.get(thread)["status"], "interrupted", "the status of the thread")
-    text, state = _streamed_wait(thread, command=Command(resume={interrupt["id"]: {"approved": True}}))
+    resume = Command(resume={interrupt["id"]: {"approved": True}})
+    text, state = _streamed_wait(thread, command=resume)
     same([text, "__interrupt__" in state], [MAIL_SENT, False], "the next run")
+    again = client.runs.create(thread, "default", command=resume)
+    same(client.runs.join(thread, again["run_id"]), state, "the state of the same answer again")
     other = Command(resume={interrupt["id"]: False})
     return refused(
         lambda: client.runs.create(thread, "default", command=other), APIStatusError, httpx.HTTPStatusError, status=409

@@ -102,6 +102,11 @@ describe('a run that waits', () => {
     expect(await h.client.runs.join('t', leg.run_id)).toMatchObject(state);
     expect(await h.client.runs.get('t', leg.run_id)).toMatchObject({ run_id: leg.run_id, status: 'success' });
     expect(await h.client.runs.get('t', run.run_id)).toMatchObject({ run_id: run.run_id, status: 'interrupted' });
+    // The reply to the answer was lost: sent again behind the end, it is the same.
+    const again = { command: { resume: { [ids[0] ?? '']: { approved: true } } } };
+    expect(await h.client.runs.create('t', 'default', again)).toMatchObject({ run_id: leg.run_id, status: 'success' });
+    const other = { command: { resume: { [ids[0] ?? '']: false } } };
+    await expect(h.client.runs.create('t', 'default', other)).rejects.toEqual(status(409));
     // Joined later, each leg is its own part of the answer.
     const [first, second] = [run.run_id, leg.run_id].map((id) => follow(h.client.runs.joinStream('t', id)));
     expect(textOf((await first?.ended()) ?? [])).toBe('one ');

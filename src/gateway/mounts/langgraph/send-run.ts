@@ -5,8 +5,10 @@ import { traceOfRequest } from '../../../base/tracing.ts';
 import { SessionError } from '../../../session/errors.ts';
 import { isAgent } from '../../../session/session-ref.ts';
 import { isSettled } from '../../../stream/run/run-inputs.ts';
-import { resumeAnswers } from '../../../wires/langgraph/interrupts.ts';
-import type { RunRequest } from '../../../wires/langgraph/run-request.ts';
+import { isInputId } from '../../../session/waits/new-wait.ts';
+import { resumeAnswers, type AskedInput } from '../../../wires/langgraph/interrupts.ts';
+import { isObject, type RunRequest } from '../../../wires/langgraph/run-request.ts';
+import type { Identity } from '../../auth/identity.ts';
 import type { ChatCommands } from '../../chat-commands.ts';
 import { GatewayError } from '../../gateway-error.ts';
 import { identityOf } from '../../http/http-app.ts';
@@ -14,7 +16,7 @@ import { freshId } from '../../http/new-session.ts';
 import { promptSchema } from '../../http/wire-schemas.ts';
 import { refuse } from './refusals.ts';
 import type { RunName } from './run-names.ts';
-import { readLegs, type ThreadReadsDeps } from './thread-reads.ts';
+import { readLegs, readPage, type ThreadReadsDeps } from './thread-reads.ts';
 
 export interface SendDeps extends ThreadReadsDeps {
   readonly commands: ChatCommands;
@@ -78,8 +80,10 @@ async function answer(
   const open = await deps.commands.openInputs(identity, threadId);
   const ref = await deps.sessionIds.find(identity, threadId);
   const { state } = await deps.sessions.authorize(identity.principal, ref);
-  const known = state.runs.flatMap(({ inputs = [] }) => inputs);
-  const answers = resumeAnswers(value, known, open);
+  const asked = state.runs.flatMap(({ inputs = [] }) => inputs);
+  const answers =
+    resumeAnswers(value, asked, open) ??
+    resumeAnswers(value, [...asked, ...(await endedInputs(deps, identity, threadId, value))], []);
   if (answers === undefined && open.length === 0) throw new SessionError('not-waiting', { message: 'no run waits' });
   if (answers === undefined) refuse('command.resume', 'must name each interrupt that it answers');
   const replies = answers.map(({ input: { inputId }, reply }) => ({ inputId, reply }));
@@ -89,6 +93,19 @@ async function answer(
   const leg = inputs.findLast((one) => named.has(one.request.inputId))?.leg ?? 0;
   const isOpen = inputs.some((one) => one.leg === leg && !isSettled(one));
   return { threadId, runId, leg: isOpen ? leg : leg + 1 };
+}
+
+/** What runs asked for that have ended, among the newest messages: a client that has lost the reply to its answer sends
+ *  it again, maybe then. Empty where the value names no input. */
+async function endedInputs(
+  deps: SendDeps,
+  identity: Identity,
+  threadId: string,
+  value: unknown,
+): Promise<readonly Pick<AskedInput, 'inputId' | 'kind'>[]> {
+  if (!isObject(value) || !Object.keys(value).some(isInputId)) return [];
+  const { messages } = await readPage(deps, identity, threadId, undefined);
+  return messages.flatMap(({ inputs = [] }) => inputs);
 }
 
 const FIELDS: Readonly<Record<string, string>> = {
