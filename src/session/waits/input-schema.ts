@@ -36,6 +36,18 @@ export function findFaults(schema: JsonSchema, value: unknown): readonly SchemaF
   }
 }
 
+/** Keywords that have values, which are no schemas. */
+const VALUES: ReadonlySet<string> = new Set(['enum', 'const', 'default', 'examples', 'required']);
+/** Keywords that have schemas by names. */
+const NAMED: ReadonlySet<string> = new Set([
+  'properties',
+  'patternProperties',
+  '$defs',
+  'definitions',
+  'dependentSchemas',
+  'dependencies',
+]);
+
 /** Why no value could be checked against this schema; undefined for none. */
 export function findSchemaFault(schema: unknown): string | undefined {
   if (typeof schema !== 'object' || schema === null || Array.isArray(schema)) return 'it is no object';
@@ -47,7 +59,12 @@ export function findSchemaFault(schema: unknown): string | undefined {
     if (typeof $ref === 'string' && !isDecodable($ref)) return 'a $ref is no URI';
     const patterns = [pattern, ...(isObject(patternProperties) ? Object.keys(patternProperties) : [])];
     if (!patterns.every(isPattern)) return 'a pattern is no regular expression';
-    for (const inner of Object.values(node)) pending.push(inner);
+    for (const [keyword, inner] of Object.entries(node)) {
+      if (VALUES.has(keyword)) continue;
+      // The names in such an object are no keywords.
+      const isNamed = NAMED.has(keyword) && isObject(inner);
+      for (const one of isNamed ? Object.values(inner) : [inner]) pending.push(one);
+    }
   }
   return undefined;
 }
