@@ -68,6 +68,18 @@ export class ChatCommands {
     return this.#send(identity, ref, body, parent, answerId === undefined ? {} : { answerId });
   }
 
+  /** The same, and gives up a run that waits, in the same append. It stays behind any other run. @throws as `send` */
+  async sendOverWait(
+    identity: Identity,
+    sessionId: string,
+    body: PromptBody,
+    answerId: string,
+    parent?: string,
+  ): Promise<SentMessage> {
+    const ref = (): Promise<SessionRef> => this.#deps.sessionIds.findOrMake(identity, sessionId);
+    return this.#send(identity, ref, body, parent, { answerId, onBusy: 'give-up' });
+  }
+
   /** The same in a chat of its own, whose id is one of `freshId`. A refused prompt makes no chat. @throws as `send` */
   async sendFirst(identity: Identity, freshId: string, body: PromptBody, parent?: string): Promise<SentMessage> {
     return this.#send(identity, () => this.#deps.sessionIds.make(identity, freshId), body, parent);
@@ -95,7 +107,7 @@ export class ChatCommands {
     find: () => Promise<SessionRef>,
     body: PromptBody,
     parent: string | undefined,
-    fields: Pick<Prompt, 'answerId' | 'ifEqual' | 'makesChat'> = {},
+    fields: Partial<Pick<Prompt, 'answerId' | 'ifEqual' | 'makesChat' | 'onBusy'>> = {},
   ): Promise<SentMessage> {
     const { readiness, attachments } = this.#deps;
     readiness.mustNotDrain();

@@ -50,7 +50,7 @@ export interface Prompt {
   readonly agent: string;
   readonly model: string;
   readonly priority: RunPriority;
-  readonly onBusy: 'queue' | 'interrupt' | 'reject';
+  readonly onBusy: SendCommand['onBusy'];
   /** Of the answer, where the prompt is new. Undefined: a new id. */
   readonly answerId?: string;
   /** Stored with the run, for tracing. */

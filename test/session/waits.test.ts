@@ -10,6 +10,7 @@ import { allTopics, ENGINES, type OpenEngine, type TestEngine } from '../support
 import { RedisServer } from '../support/redis-server.ts';
 import { eventually } from '../support/wait-for.ts';
 import { ALICE, answerOne, PROMPT, WaitNode, type PlayedRun } from '../support/waiting-run.ts';
+import { wrapBroker } from '../support/wrapped-broker.ts';
 
 const REF = { tenant: 'default', sessionId: 'chat' };
 const HOUR = 60 * 60 * 1000;
@@ -275,6 +276,31 @@ describe.each(ENGINES)('on the engine %s, a run that waits', (_name, open) => {
     expect(await node.run(REF, runId)).toBeUndefined();
     expect(await node.inputs.listOpen(ALICE, REF)).toEqual([]);
     await expect(run.say(0, 0, 'late')).rejects.toMatchObject({ code: 'fenced' });
+  });
+
+  it('is given up by a prompt that finds it waiting, and goes on where its answer comes between', async () => {
+    const node = await openNode(open);
+    const run = await node.begin(REF);
+    await run.ask({ inputs: [APPROVAL] });
+    let isAnswered = false;
+    const raced = wrapBroker(node.broker, {
+      append: async (writes) => {
+        if (!isAnswered) {
+          isAnswered = true;
+          await answerOne(node.inputs, ALICE, REF, idOf(run, 'a'), { approved: true });
+        }
+        return node.broker.append(writes);
+      },
+    });
+    const prompt = { ...PROMPT, onBusy: 'give-up' } as const;
+    const behind = await new WaitNode(raced, node.clock).runs.send(ALICE, REF, prompt);
+    expect(behind.queued).toBe(1);
+    expect((await node.run(REF, run.run.runId))?.state).toBe('queued');
+    const resumed = await node.take(REF, run.run.runId);
+    await resumed.ask({ inputs: [APPROVAL] });
+    const next = await node.runs.send(ALICE, REF, prompt);
+    expect(next.queued).toBe(0);
+    expect(await node.run(REF, run.run.runId)).toBeUndefined();
   });
 
   it('takes no edit and no withdrawal of its prompt once it is queued again', async () => {

@@ -33,6 +33,10 @@ export interface Decision {
   readonly after: CommandState;
 }
 
+/** What becomes of the other runs of a chat. `give-up`: as `interrupt` where the first run waits for a human, and as
+ *  `queue` behind any other run. */
+export type OnBusy = 'queue' | 'interrupt' | 'reject' | 'give-up';
+
 export interface SendCommand {
   readonly messageId: string;
   readonly content: MessageContent;
@@ -42,7 +46,7 @@ export interface SendCommand {
   readonly agent: string;
   readonly model: string;
   readonly priority: RunPriority;
-  readonly onBusy: 'queue' | 'interrupt' | 'reject';
+  readonly onBusy: OnBusy;
   readonly createdAt: string;
   /** The prompt that this one replaces. Undefined: it follows the shown branch. */
   readonly replaces?: { readonly messageId: string; readonly after: number | null };
@@ -167,7 +171,8 @@ export function makeRoom(
   timeOf: TimeOfRun,
 ): Draft[] {
   if (onBusy === 'reject' && state.runs.length > 0) throw new SessionError('busy');
-  const stopped = onBusy === 'interrupt' ? interruptDrafts(state, user, timeOf) : [];
+  const stops = onBusy === 'interrupt' || (onBusy === 'give-up' && state.runs[0]?.state === 'waiting');
+  const stopped = stops ? interruptDrafts(state, user, timeOf) : [];
   const left = state.runs.length - stopped.filter(({ event }) => event.type !== 'input.closed').length;
   if (left >= SESSION_RUNS_MAX) throw new SessionError('queue-full');
   return stopped;

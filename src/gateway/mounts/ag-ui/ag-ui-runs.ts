@@ -10,7 +10,6 @@ import type { RunView } from '../../../stream/run/run-view.ts';
 import { answerIdOf, namedAnswer, type RunInput } from '../../../wires/ag-ui/run-input.ts';
 import type { Identity } from '../../auth/identity.ts';
 import type { GatewayParts } from '../../gateway-parts.ts';
-import type { PromptBody } from '../../http/wire-schemas.ts';
 import { readRun } from '../../run-reads.ts';
 import { mainPart, reasoningMessageId, resultMessageId } from '../../../wires/ag-ui/answer-ids.ts';
 import { replyOf, type ResumeEntry } from '../../../wires/ag-ui/interrupts.ts';
@@ -101,7 +100,8 @@ export class AgUiRuns {
     return commands.cancel(identity, threadId, run.runId);
   }
 
-  /** The first run of the prompt. @throws GatewayError, SessionError */
+  /** The first run of the prompt. A prompt that resumes nothing gives up a run that waits.
+   *  @throws GatewayError, SessionError */
   async #send(
     request: FastifyRequest,
     identity: Identity,
@@ -111,25 +111,13 @@ export class AgUiRuns {
   ): Promise<string> {
     const trace = traceOfRequest(request.headers['traceparent']);
     try {
-      const body = { ...prompt, ...(await this.#onBusy(identity, threadId)) };
-      return (await this.#deps.commands.send(identity, threadId, body, trace, answerId)).runId;
+      return (await this.#deps.commands.sendOverWait(identity, threadId, prompt, answerId, trace)).runId;
     } catch (error) {
       const known = isSessionError(error, 'message-conflict')
         ? await this.#findSame(request, identity, threadId, prompt)
         : undefined;
       if (known === undefined) throw withField(error);
       return known;
-    }
-  }
-
-  /** A prompt that resumes nothing gives up a run that waits. It stays behind any other run. */
-  async #onBusy(identity: Identity, threadId: string): Promise<Pick<PromptBody, 'onBusy'>> {
-    try {
-      const [head] = (await this.#stateOf(identity, threadId)).runs;
-      return head?.state === 'waiting' ? { onBusy: 'interrupt' } : {};
-    } catch (error) {
-      if (isSessionError(error, 'not-found')) return {};
-      throw error;
     }
   }
 
