@@ -27,8 +27,8 @@ export interface AgUiRequest {
   readonly threadId: string;
   /** The client's id of the request. */
   readonly runId: string;
-  /** The client's messages up to the prompt, as one JSON list without its brackets. */
-  readonly conversation: string;
+  /** The client's messages up to the prompt, as one JSON list without its brackets. Undefined: too long to be kept. */
+  readonly conversation: string | undefined;
   /** The client holds messages behind the prompt, which the stream replaces. */
   readonly holdsMore: boolean;
   /** Ids of the reasoning behind the prompt that the client holds. */
@@ -77,7 +77,7 @@ class AgUiFrames implements RunFrames {
 
   open(view: RunView): string {
     let frames = this.#frame({ type: 'RUN_STARTED', threadId: this.#threadId, runId: this.#runId });
-    if (this.#holdsMore) {
+    if (this.#holdsMore && this.#conversation !== undefined) {
       // As in a snapshot behind a restart.
       const blank = this.#heldReasoning.map((id) => JSON.stringify({ id, role: 'reasoning', content: '' }));
       frames += snapshotFrame([this.#conversation, ...blank].join(','));

@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto';
 import type { JsonObject, ToolOutcome } from '../../session/events/chat-event.ts';
 import { isSessionId } from '../../session/session-ref.ts';
+import { CONVERSATION_CHARS_MAX } from './ag-ui-wire.ts';
 import { isOwnResult } from './answer-ids.ts';
 import { InputError, objectOf, textOf } from './input-error.ts';
 import { parseInputOptions, type InputOptions } from './input-options.ts';
@@ -29,8 +30,9 @@ export interface RunInput extends InputOptions {
   readonly resume: readonly ResumeEntry[] | undefined;
   /** What calls of the client's tools gave. */
   readonly toolResults: ToolOutcome[] | undefined;
-  /** The client's messages up to the prompt, as one JSON list without its brackets. */
-  readonly conversation: string;
+  /** The client's messages up to the prompt, as one JSON list without its brackets. Undefined: they are too long to be
+   *  kept, and the client holds no message behind the prompt, so no frame begins with them. */
+  readonly conversation: string | undefined;
   /** Ids of the messages behind the prompt: what the client holds of an answer. */
   readonly held: readonly string[];
   /** Those of them that are text of the assistant. */
@@ -62,10 +64,7 @@ export function parseRunInput(given: unknown): RunInput {
     resume: parseResume(input['resume']),
     content: user === undefined ? undefined : contentOf(user.content, `messages[${at}].content`),
     toolResults: results.length === 0 ? undefined : results.map(resultOf),
-    conversation: messages
-      .slice(0, at + 1)
-      .map((message) => JSON.stringify(message))
-      .join(','),
+    conversation: conversationOf(messages.slice(0, at + 1), behind.length > 0 ? Infinity : CONVERSATION_CHARS_MAX),
     held: behind.map(({ id }) => id),
     heldTexts: behind
       .filter(({ role, content }) => role === 'assistant' && typeof content === 'string' && content !== '')
@@ -73,6 +72,19 @@ export function parseRunInput(given: unknown): RunInput {
     heldReasoning: behind.filter(({ role }) => role === 'reasoning').map(({ id }) => id),
     ...parseInputOptions(input),
   };
+}
+
+/** It ends at the bound: the text of a conversation of 4 MiB takes 14 ms. */
+function conversationOf(messages: readonly unknown[], charsMax: number): string | undefined {
+  const texts: string[] = [];
+  let chars = 0;
+  for (const message of messages) {
+    const text = JSON.stringify(message);
+    chars += text.length;
+    if (chars > charsMax) return undefined;
+    texts.push(text);
+  }
+  return texts.join(',');
 }
 
 interface PromptMessages {

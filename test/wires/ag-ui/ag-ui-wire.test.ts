@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ParsedEvent, Projection } from '../../../src/stream/projection.ts';
 import { agUiWire, CONVERSATION_CHARS_MAX, FRAME_CHARS_MAX } from '../../../src/wires/ag-ui/ag-ui-wire.ts';
+import { parseRunInput } from '../../../src/wires/ag-ui/run-input.ts';
 import { RUN, RunStory, steps, type Step } from '../../stream/run-story.ts';
 import { answerOf, user } from './ag-ui-rig.ts';
 
@@ -196,5 +197,28 @@ describe('the stream of an AG-UI run', () => {
     expect(projection.control(place)).toContain('"name":"holdline.queue","value":{"ahead":2}');
     projection.next(story.events.slice(1));
     expect(projection.control(place)).toBe('');
+  });
+});
+
+describe('the conversation of a request', () => {
+  const half = 'x'.repeat(CONVERSATION_CHARS_MAX / 2);
+  const messages = (text: string): unknown[] => [
+    { id: 'a', role: 'user', content: text },
+    { id: 'b', role: 'assistant', content: text },
+    { id: 'c', role: 'user', content: 'prompt' },
+  ];
+  const conversationOf = (given: readonly unknown[]): string | undefined =>
+    parseRunInput({ threadId: 't', runId: 'r', messages: given }).conversation;
+
+  it('is kept up to the bound of a snapshot', () => {
+    const short = messages(half.slice(200));
+    expect(conversationOf(short)).toBe(JSON.stringify(short).slice(1, -1));
+    expect(conversationOf(messages(half))).toBe(undefined);
+  });
+
+  it('is kept whole where the stream begins with it: the client holds messages behind the prompt', () => {
+    const long = messages(half);
+    const behind = { id: 'd', role: 'assistant', content: 'held' };
+    expect(conversationOf([...long, behind])).toBe(JSON.stringify(long).slice(1, -1));
   });
 });
