@@ -44,7 +44,7 @@ const PARTS = [
   },
   {
     name: 'page',
-    inputs: [...COMMON_INPUTS, 'web-demo', 'src/client'],
+    inputs: [...COMMON_INPUTS, 'web-demo', 'src/client', 'src/base'],
     outputs: () => filesIn(PAGE),
     commands: [['node_modules/vite/bin/vite.js', 'build', 'web-demo', '--logLevel', 'warn']],
     tidy: () => undefined,

@@ -54,7 +54,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'session/topic-names.ts': 'broker session/session-ref.ts session/subagent-session.ts',
   'session/commands': 'base broker session/errors.ts session/session-ref.ts session/topic-names.ts session/events',
   'session/history':
-    'broker session/errors.ts session/session-ref.ts session/topic-names.ts session/events session/commands',
+    'base broker session/errors.ts session/session-ref.ts session/topic-names.ts session/events session/commands',
   'session/stores':
     'base broker session/errors.ts session/session-ref.ts session/topic-names.ts session/events session/commands',
   'session/require-owner.ts': 'broker session/errors.ts session/session-ref.ts session/commands',

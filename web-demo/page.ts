@@ -20,7 +20,7 @@ import { Announcer } from './shell/announcer.ts';
 import { NetworkSwitch } from './instruments/network-switch.ts';
 import { ChatList } from './chats/chat-list.ts';
 import { Composer } from './composer/composer.ts';
-import { nameOf, NEW_CHAT, titleFromPrompt } from './chats/chat-name.ts';
+import { nameOf, NEW_CHAT } from './chats/chat-name.ts';
 import { contentOf, textOf } from './chats/message-content.ts';
 import { ChatTitle } from './chats/chat-title.ts';
 import { ConnectionBadge } from './instruments/connection-badge.ts';
@@ -35,7 +35,6 @@ import { isGone, Notice } from './shell/notice.ts';
 import { saveFile } from './conversation/save-file.ts';
 import { OpenChat } from './chats/open-chat.ts';
 import { ListPace } from './chats/list-pace.ts';
-import { SeenNames } from './chats/seen-names.ts';
 import { SessionWalk } from './chats/session-walk.ts';
 import { SurvivalPanel } from './instruments/survival-panel.ts';
 import type { Settings } from './shell/settings.ts';
@@ -69,7 +68,6 @@ export class Page {
   /** Chats that are being deleted from here: their end is no news. */
   readonly #removing = new Set<string>();
   readonly #pace = new ListPace();
-  readonly #seenNames = new SeenNames();
   #listTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(parts: PageParts) {
@@ -352,15 +350,12 @@ export class Page {
   /** The list, corrected by the newer state of the open chat: whether a run is open, its title, and whether it was deleted. */
   #sessions(snapshot: ChatSnapshot | undefined): readonly SessionSummary[] {
     const listed = this.#walk.sessions;
-    if (snapshot === undefined || snapshot.position === undefined) return listed.map((one) => this.#named(one));
+    if (snapshot === undefined || snapshot.position === undefined) return listed;
     const { sessionId, connection } = snapshot;
-    const seen = titleFromPrompt(snapshot);
-    if (seen !== undefined) this.#seenNames.see(sessionId, seen);
-    const sessions = listed.map((one) => this.#named(one));
-    if (isGone(connection)) return sessions.filter((session) => session.sessionId !== sessionId);
-    if (connection.state !== 'live') return sessions;
+    if (isGone(connection)) return listed.filter((session) => session.sessionId !== sessionId);
+    if (connection.state !== 'live') return listed;
     const isActive = isBusy(snapshot);
-    return sessions.map((session) =>
+    return listed.map((session) =>
       session.sessionId === sessionId
         ? {
             ...session,
@@ -370,11 +365,6 @@ export class Page {
           }
         : session,
     );
-  }
-
-  #named(session: SessionSummary): SessionSummary {
-    const name = (session.title ?? '') === '' ? this.#seenNames.of(session.sessionId) : undefined;
-    return name === undefined ? session : { ...session, title: name };
   }
 
   #tell(snapshot: ChatSnapshot): void {

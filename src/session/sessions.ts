@@ -19,6 +19,7 @@ import { readFirstRun, startOfOpenRuns, type RunSettings } from './history/whole
 import { readHistory, type HistoryPage } from './history/history.ts';
 import { endSoon, findAsks, expireRequests, removeAsks, removeExpiries } from './stores/leftovers.ts';
 import type { LogPrefix } from './history/major-records.ts';
+import { titledByPrompt } from './history/prompt-title.ts';
 import { readRuns, type RunPage } from './history/run-pages.ts';
 import { loadOwned, requireOwner, owns } from './require-owner.ts';
 import { idOf, type Principal, type SessionRef } from './session-ref.ts';
@@ -367,7 +368,7 @@ export class Sessions {
     const active = activeRun(state, epoch);
     return {
       sessionId: idOf(ref),
-      ...(await this.#readDetails(ref, loaded)),
+      ...(await titledByPrompt(this.#broker, { topic: chatTopic(ref), epoch }, await this.#readDetails(ref, loaded))),
       createdAt: state.createdAt,
       ...lifetimeOf(info, state.createdAt),
       position: encodePosition({ epoch, offset: Math.max(0, info.next - 1) }),

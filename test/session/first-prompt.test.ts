@@ -45,6 +45,32 @@ describe('a first prompt', () => {
     expect(await listed(node)).toEqual(['s1']);
   });
 
+  it('is the title of its chat in descriptions and lists until the chat is given one, and is stored nowhere', async () => {
+    const { rig, runs, sessions } = limitedNode(10);
+    const content = [
+      { type: 'image_url', image_url: { url: 'https://example.com/a.png' } },
+      { type: 'text', text: '\n Plan a trip\nsoon' },
+    ];
+    await runs.send(rig.alice, rig.ref, { ...PROMPT, content, session: { metadata: { a: 1 } } });
+    await runs.send(rig.alice, rig.ref, { ...PROMPT, content: 'and then?' });
+    expect(await sessions.describe(rig.alice, rig.ref)).toMatchObject({ title: 'Plan a trip', metadata: { a: 1 } });
+    expect((await sessions.list(rig.alice, 10, undefined)).sessions).toMatchObject([{ title: 'Plan a trip' }]);
+    await sessions.update(rig.alice, rig.ref, { metadata: { a: 2 } });
+    expect((await rig.seen()).at(-1)).not.toHaveProperty('title');
+    expect(await sessions.describe(rig.alice, rig.ref)).toMatchObject({ title: 'Plan a trip', metadata: { a: 2 } });
+    await sessions.update(rig.alice, rig.ref, { title: 'Oslo' });
+    expect(await sessions.describe(rig.alice, rig.ref)).toMatchObject({ title: 'Oslo', metadata: { a: 2 } });
+  });
+
+  it('makes no title when it has no text, or is too long for a list to read', async () => {
+    const { rig, runs, sessions } = limitedNode(10);
+    const image = [{ type: 'image_url', image_url: { url: 'https://example.com/a.png' } }];
+    await runs.send(rig.alice, chat('image'), { ...PROMPT, content: image });
+    await runs.send(rig.alice, chat('long'), { ...PROMPT, content: 'word '.repeat(20_000) });
+    for (const id of ['image', 'long'])
+      expect(await sessions.describe(rig.alice, chat(id))).not.toHaveProperty('title');
+  });
+
   it('makes a chat that is in no list, counts against the limit, and is found by its id', async () => {
     const node = limitedNode(2);
     const { rig, runs, sessions } = node;

@@ -1,26 +1,27 @@
 // The name of a chat: its title, or its first prompt that the server accepted.
 import { describe, expect, it } from 'vitest';
 import type { ChatSnapshot, Message } from '../../src/client/chat-client.ts';
-import { nameOf, NEW_CHAT, titleOf, TITLE_LENGTH_MAX, UNTITLED } from '../../web-demo/chats/chat-name.ts';
+import { SHORT_TITLE_MAX, shortTitle } from '../../src/base/short-title.ts';
+import { nameOf, NEW_CHAT, UNTITLED } from '../../web-demo/chats/chat-name.ts';
 
 describe('a title from a prompt', () => {
   it('is the first line with text', () => {
-    expect(titleOf('\n  \n Where to go? \nsoon')).toBe('Where to go?');
-    expect(titleOf(' \n ')).toBeUndefined();
+    expect(shortTitle('\n  \n Where to go? \nsoon')).toBe('Where to go?');
+    expect(shortTitle(' \n ')).toBeUndefined();
   });
 
   it('ends at the end of a word, with an ellipsis, when the line is too long', () => {
     const words = 'one two three four five six seven eight nine ten eleven twelve thirteen';
-    expect(titleOf(words)).toBe('one two three four five six seven eight nine ten eleven…');
+    expect(shortTitle(words)).toBe('one two three four five six seven eight nine ten eleven…');
     // A word that ends exactly at the limit is kept whole, and a line of the limit is not cut.
-    const exact = `${'a'.repeat(TITLE_LENGTH_MAX - 3)} bc`;
-    expect(titleOf(exact)).toBe(exact);
-    expect(titleOf(`${exact} def`)).toBe(`${exact}…`);
+    const exact = `${'a'.repeat(SHORT_TITLE_MAX - 3)} bc`;
+    expect(shortTitle(exact)).toBe(exact);
+    expect(shortTitle(`${exact} def`)).toBe(`${exact}…`);
   });
 
   it('cuts a single long word, and never half of a character', () => {
-    expect(titleOf('x'.repeat(100))).toBe(`${'x'.repeat(TITLE_LENGTH_MAX)}…`);
-    expect(titleOf(`x${'😀'.repeat(50)}`)).toBe(`x${'😀'.repeat(29)}…`);
+    expect(shortTitle('x'.repeat(100))).toBe(`${'x'.repeat(SHORT_TITLE_MAX)}…`);
+    expect(shortTitle(`x${'😀'.repeat(50)}`)).toBe(`x${'😀'.repeat(29)}…`);
   });
 });
 

@@ -1,4 +1,4 @@
-// When the page reads its list of chats again, and what it calls chats without a title.
+// When the page reads its list of chats again.
 import { describe, expect, it } from 'vitest';
 import {
   LIST_BUSY_MS,
@@ -7,7 +7,6 @@ import {
   LIST_IDLE_MS_MIN,
   ListPace,
 } from '../../web-demo/chats/list-pace.ts';
-import { SEEN_NAMES_MAX, SeenNames } from '../../web-demo/chats/seen-names.ts';
 
 describe('the list of chats', () => {
   it('is read soon after the reader came, then more and more seldom', () => {
@@ -29,17 +28,5 @@ describe('the list of chats', () => {
     pace.wasRead(0, false);
     expect(pace.lookedAt(LIST_FRESH_MS - 1)).toBe(false);
     expect(pace.lookedAt(LIST_FRESH_MS)).toBe(true);
-  });
-});
-
-describe('the name of a chat without a title', () => {
-  it('is kept for the chats that were open last', () => {
-    const names = new SeenNames();
-    for (let i = 0; i <= SEEN_NAMES_MAX; i += 1) names.see(`c${i}`, `name ${i}`);
-    expect([names.of('c0'), names.of('c1'), names.of(`c${SEEN_NAMES_MAX}`)]).toEqual([
-      undefined,
-      'name 1',
-      `name ${SEEN_NAMES_MAX}`,
-    ]);
   });
 });

@@ -1,6 +1,5 @@
 // The open chat: follows it through the SDK, and remembers sent messages until the server acknowledges them. Creates a new chat
-// before its first message is sent. Gives an untitled chat a title from its first prompt, if that was sent from here, after the
-// server has accepted it: a refused prompt names nothing, and a chat that another client made is only read.
+// before its first message is sent.
 import { ChatClientError, randomId } from '../../src/client/chat-client.ts';
 import type {
   AttachedFile,
@@ -14,7 +13,6 @@ import type {
   WireError,
 } from '../../src/client/chat-client.ts';
 import { partsOfContent } from '../../src/client/state/parts-fold.ts';
-import { firstPrompt, titleFromPrompt } from './chat-name.ts';
 import { isUnanswered } from '../conversation/message-actions.ts';
 import { contentOf } from './message-content.ts';
 import type { Unsent, UnsentStore } from './unsent-store.ts';
@@ -38,10 +36,6 @@ export class OpenChat {
   #early: readonly Message[] = [];
   #onItsWay = 0;
   #isLeft = false;
-  /** Of the client's calls one is enough: where it fails, the page shows the same name without a title. */
-  #isNamed = false;
-  /** The ids of the messages that were sent from here. */
-  readonly #sentHere = new Set<string>();
 
   /** @param isNew the chat does not exist on the server yet, so there is nothing to follow @param firstAgent default:
    *  the server decides */
@@ -183,37 +177,13 @@ export class OpenChat {
   #follow(): Chat {
     if (this.#chat !== undefined) return this.#chat;
     this.#chat = this.#parts.client.chat(this.chatId);
-    if (!this.#isLeft) this.#stopListening = this.#chat.subscribe(() => this.#changed());
+    if (!this.#isLeft) this.#stopListening = this.#chat.subscribe(this.#parts.onChange);
     return this.#chat;
-  }
-
-  #changed(): void {
-    void this.#giveTitle();
-    this.#parts.onChange();
-  }
-
-  /** Live only: before that the title may still be on its way. */
-  async #giveTitle(): Promise<void> {
-    const snapshot = this.#chat?.snapshot();
-    if (this.#isNamed || snapshot?.connection.state !== 'live') return;
-    const prompt = firstPrompt(snapshot);
-    if (prompt === undefined) return;
-    this.#isNamed = true;
-    const title = titleFromPrompt(snapshot);
-    if (title === undefined || (snapshot.title ?? '') !== '' || !this.#sentHere.has(prompt.messageId)) return;
-    try {
-      await this.#parts.client.update(this.chatId, { title });
-      this.#parts.onSent();
-    } catch (error) {
-      // A token that may only read gives no titles.
-      if (!(error instanceof ChatClientError)) throw error;
-    }
   }
 
   async #deliver(unsent: Unsent): Promise<void> {
     const { messageId, content, replaces, agent } = unsent;
     this.#onItsWay += 1;
-    this.#sentHere.add(messageId);
     try {
       if (!this.#exists()) await this.#make(unsent);
       this.#early = this.#early.filter((early) => early.messageId !== messageId);
