@@ -22,6 +22,9 @@ import type { WaitExpiry } from './waits/wait-expiry.ts';
 /** Tries of one answer. At each of them the chat began another epoch, or the run ended, after it was loaded. */
 const ANSWER_ATTEMPTS_MAX = 8;
 
+/** Tries of one list. At each of them the chat began another epoch after it was loaded. */
+const LIST_ATTEMPTS_MAX = 3;
+
 export interface AnsweredInput {
   readonly runId: string;
   /** Inputs of the run that are still open. With 0 the run is queued again. */
@@ -138,10 +141,27 @@ export class Inputs {
     ref: SessionRef,
     isListed: (input: RunInput) => boolean,
   ): Promise<readonly OpenInput[]> {
-    const { epoch, state } = await loadOwned(this.#deps.log, principal, ref);
-    const listed = state.runs.flatMap(({ inputs = [] }) => inputs.filter(isListed));
-    const asked = await Promise.all(listed.map((input) => readAsked(this.#deps.broker, ref, epoch, input)));
-    return asked.map(openInput);
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        const { epoch, state } = await loadOwned(this.#deps.log, principal, ref);
+        const listed = state.runs.flatMap(({ inputs = [] }) => inputs.filter(isListed));
+        const asked = await Promise.all(listed.map((input) => this.#findAsked(ref, epoch, input)));
+        return asked.flatMap((one) => (one === undefined ? [] : [openInput(one)]));
+      } catch (error) {
+        // A read that finds damage gives the chat another epoch.
+        if (!isBrokerError(error, 'epoch-changed') || attempt === LIST_ATTEMPTS_MAX) throw error;
+      }
+    }
+  }
+
+  /** Undefined where the request is lost: nobody can be shown what was asked. The run can be stopped. */
+  async #findAsked(ref: SessionRef, epoch: string, input: RunInput): Promise<InputRequested | undefined> {
+    try {
+      return await readAsked(this.#deps.broker, ref, epoch, input);
+    } catch (error) {
+      if (isBrokerError(error, 'corrupt')) return undefined;
+      throw error;
+    }
   }
 
   /** Closes the open inputs of a wait whose time is over. Returns in how many ms it is over; 0 if nothing is left to

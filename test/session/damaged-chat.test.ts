@@ -109,6 +109,30 @@ test('a waiting run whose chat has lost its newest state ends with its inputs cl
   await expect(answer).rejects.toMatchObject({ code: 'not-waiting' });
 });
 
+test('an input whose request is lost is in no list, other inputs are, and the run can be stopped', async () => {
+  const log = await openLog();
+  const node = new WaitNode(log.broker, log.clock);
+  const first = await node.begin(DAMAGED);
+  const { runId } = first.run;
+  await first.ask({ inputs: [{ key: 'a', kind: 'approval', message: 'May I pay the bill?' }] });
+  await answerOne(node.inputs, ALICE, DAMAGED, inputIdOf(runId, 0, 'a'), { approved: true });
+  await (await node.take(DAMAGED, runId)).ask({ inputs: [{ key: 'a', kind: 'approval', message: 'May I write?' }] });
+  await node.sessions.update(ALICE, DAMAGED, { title: 'the newest title' });
+  await log.broker.close();
+  await damage(log.folder, 'May I pay the bill?');
+  const again = new WaitNode(await log.reopen(), log.clock);
+  const asked = await again.inputs.listAsked(ALICE, DAMAGED);
+  expect(asked.map(({ message }) => message)).toEqual(['May I write?']);
+  await again.broker.close();
+  await damage(log.folder, 'May I write?');
+
+  const last = new WaitNode(await log.reopen(), log.clock);
+  expect(await last.inputs.listOpen(ALICE, DAMAGED)).toEqual([]);
+  const { activeRun } = await last.sessions.describe(ALICE, DAMAGED);
+  expect(activeRun).toMatchObject({ runId, state: 'waiting', inputs: [inputIdOf(runId, 1, 'a')] });
+  expect(await last.runs.cancel(ALICE, DAMAGED, undefined)).toMatchObject({ runId, ended: true });
+});
+
 test('a chat that has lost every state answers chat-damaged, and the list leaves it out', async () => {
   const log = await openLog();
   const before = new Sessions(log.broker, new CommandLog(log.broker, () => 0), log.clock);
