@@ -17,6 +17,8 @@ export class RunFacts {
   queuedAt: number | undefined;
   /** Offset of the last event of the run. */
   offset = -1;
+  /** Offset of the last `run.restarted`. */
+  restartedAt = -1;
   /** Times as in the events (RFC 3339). */
   createdAt: string | undefined;
   startedAt: string | undefined;

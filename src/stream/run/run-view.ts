@@ -119,7 +119,7 @@ export class RunView extends RunFacts {
       case 'run.started':
         return this.#start(event);
       case 'run.restarted':
-        this.state = 'running';
+        [this.state, this.restartedAt] = ['running', offset];
         return this.#restart(event.part, event.at);
       case 'input.requested':
         return this.#ask(event);

@@ -62,6 +62,10 @@ export class ItemFrames {
   #partsBefore = 0;
   /** Frames of the record at `#offset` so far. */
   #number = 0;
+  /** Of the last frame, whether the client holds it or not. */
+  #lastOffset = -1;
+  /** Where the current record takes back what a restart dropped: the place of the next such frame. */
+  #takenBack: { readonly offset: number; number: number } | undefined;
   /** Text of an item that replaces another one. It is sent with the next delta of the part. */
   #prefix: { readonly part: number; readonly text: string } | undefined;
 
@@ -77,15 +81,40 @@ export class ItemFrames {
 
   /** The frames of the items. What else a change means to the API follows them, with `frame`. */
   tell(change: Change, view: RunView, offset: number): string {
-    if (offset !== this.#offset) [this.#offset, this.#number] = [offset, 0];
+    if (offset !== this.#offset) [this.#offset, this.#number, this.#takenBack] = [offset, 0, undefined];
     const isNext = change.type === 'delta' && change.part === this.#prefix?.part;
-    return (isNext ? '' : this.#flushPrefix(view)) + this.#tell(change, view);
+    const flushed = isNext ? '' : this.#flushPrefix(view);
+    const told = (): string => this.#tell(change, view);
+    return flushed + (this.#takesBack(change, view) ? this.#atRestart(told) : told());
+  }
+
+  /** What the first text that differs takes back, and the parts that it opens then. */
+  #takesBack({ type }: Change, { restartedAt }: RunView): boolean {
+    if (type !== 'rewound') return type === 'opened' && this.#takenBack?.offset === restartedAt;
+    this.#takenBack = restartedAt > this.#lastOffset ? { offset: restartedAt, number: 0 } : undefined;
+    return this.#takenBack !== undefined;
+  }
+
+  /** The delta that differs may be merged with others. The frames before it have places in the record of the restart,
+   *  whose place does not depend on that. */
+  #atRestart(tell: () => string): string {
+    const place = this.#takenBack;
+    if (place === undefined) return tell();
+    const [offset, number] = [this.#offset, this.#number];
+    [this.#offset, this.#number] = [place.offset, place.number];
+    const frames = tell();
+    place.number = this.#number;
+    [this.#offset, this.#number] = [offset, number];
+    return frames;
   }
 
   /** One more frame of the current record. */
   frame(type: string, fields: Readonly<Record<string, unknown>>): string {
     const place = { offset: this.#offset, number: this.#number };
     this.#number += 1;
+    this.#lastOffset = this.#offset;
+    // Places rise, so nothing behind this frame has a place in the record of the restart.
+    if (this.#takenBack?.offset !== this.#offset) this.#takenBack = undefined;
     return this.#words.encode(type, JSON.stringify(fields).slice(1, -1), place);
   }
 
@@ -153,7 +182,8 @@ export class ItemFrames {
 
   #delta(view: RunView, part: number, text: string): string {
     const isAgain = this.#items.get(part)?.isDone === true;
-    const replaced = isAgain ? this.#replace(view, part, textOf(view, part).length - text.length) : '';
+    const before = textOf(view, part).length - text.length;
+    const replaced = isAgain ? this.#atRestart(() => this.#replace(view, part, before)) : '';
     const item = this.#items.get(part);
     if (item === undefined) return '';
     const told = (this.#prefix?.text ?? '') + text;
@@ -162,6 +192,7 @@ export class ItemFrames {
     if (this.#isWhole(item)) return replaced;
     const number = Math.max(this.#number, DELTA_NUMBER);
     this.#number = number + 1;
+    [this.#takenBack, this.#lastOffset] = [undefined, this.#offset];
     const [type, fields] = this.#words.delta(item, JSON.stringify(told));
     return replaced + this.#words.encode(type, fields, { offset: this.#offset, number });
   }

@@ -68,6 +68,11 @@ function textsOf(all: readonly AgentSessionEvent[]): string[] {
   return [...texts.values()];
 }
 
+/** Behind a restart, arguments of an earlier call may come between the restart and the text that differs. */
+const withoutLateArguments = steps.filter(
+  (all) => all.every((step) => step.do !== 'restart') || all.every((step) => step.do !== 'arguments'),
+);
+
 describe('the events of an Agents session', () => {
   it('are the whole stream together with the rest, for every cut', () => {
     fc.assert(
@@ -97,37 +102,29 @@ describe('the events of an Agents session', () => {
 
   it('join with the rest where the rest was merged', () => {
     fc.assert(
-      fc.property(
-        steps.filter((all) => all.every((step) => step.do !== 'restart')),
-        fc.nat(),
-        (all, at) => {
-          const { events } = play(all);
-          const whole = told(events);
-          const place = at % whole.length;
-          const after = whole[place]?.event_id ?? '';
-          const held = parseEventId(after);
-          const cut = held === undefined ? -1 : heldOffset(held);
-          const joined = [...whole.slice(0, place + 1), ...told(merge(events, cut), after)];
-          expect(textsOf(joined)).toEqual(textsOf(whole));
-        },
-      ),
+      fc.property(withoutLateArguments, fc.nat(), (all, at) => {
+        const { events } = play(all);
+        const whole = told(events);
+        const place = at % whole.length;
+        const after = whole[place]?.event_id ?? '';
+        const held = parseEventId(after);
+        const cut = held === undefined ? -1 : heldOffset(held);
+        const joined = [...whole.slice(0, place + 1), ...told(merge(events, cut), after)];
+        expect(textsOf(joined)).toEqual(textsOf(whole));
+      }),
       { numRuns: 300 },
     );
   });
 
   it('are exactly the rest for a reader whose own events were merged', () => {
     fc.assert(
-      fc.property(
-        steps.filter((all) => all.every((step) => step.do !== 'restart')),
-        fc.nat(),
-        (all, at) => {
-          const { events } = play(all);
-          const merged = told(merge(events, -1));
-          const place = at % merged.length;
-          const joined = [...merged.slice(0, place + 1), ...told(events, merged[place]?.event_id)];
-          expect(textsOf(joined)).toEqual(textsOf(merged));
-        },
-      ),
+      fc.property(withoutLateArguments, fc.nat(), (all, at) => {
+        const { events } = play(all);
+        const merged = told(merge(events, -1));
+        const place = at % merged.length;
+        const joined = [...merged.slice(0, place + 1), ...told(events, merged[place]?.event_id)];
+        expect(textsOf(joined)).toEqual(textsOf(merged));
+      }),
       { numRuns: 300 },
     );
   });
