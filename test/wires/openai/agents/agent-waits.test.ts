@@ -158,6 +158,11 @@ describe('a request with several events', () => {
     const waiting = await startWaiting();
     const { h, sessions, ask } = waiting;
     const { id, runId, reader, resume } = await ask(TOOL, QUESTION);
+    // Once, behind both inputs.
+    expect(reader.types.filter((type) => type === 'requires_action')).toHaveLength(1);
+    expect(reader.seen.at(-1)).toMatchObject({
+      session: { required_actions: [{ name: 'look' }, { name: 'ask_user' }] },
+    });
     reader.leave();
     const ref = { tenant: 'default', sessionId: id };
     const call = async (key: 'a' | 'c', output: string) => ({
