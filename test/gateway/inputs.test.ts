@@ -134,6 +134,21 @@ describe('what a run asks a human for', () => {
     expect(await stateOf(h, asked)).toBe('waiting');
   });
 
+  it('is answered neither with a ticket that only reads, nor on a node that drains', async () => {
+    const h = await startHarness();
+    const [asked] = await ask(h, { inputs: [APPROVAL] });
+    if (asked === undefined) throw new Error('nothing was asked');
+    const { wsUrl } = await h.listen();
+    const frame = { type: 'answer', sessionId: 's', requestId: '1', inputId: asked.inputId, approved: true };
+    const ticket = String((await h.call('POST', '/v1/tickets', 'ann', { purpose: 'socket' })).body['ticket']);
+    const reader = await WsClient.open(`${wsUrl}?ticket=${ticket}`);
+    expect(await reader.ask(frame)).toMatchObject({ type: 'error', code: 'forbidden' });
+    void h.gateway.drain({ windowMs: 0, deadlineMs: 0 });
+    const refused = { status: 503, body: { error: { code: 'draining', retryable: true } } };
+    expect(await answer(h, asked, { approved: true })).toMatchObject(refused);
+    expect(await stateOf(h, asked)).toBe('waiting');
+  });
+
   it('is closed at its time by a gateway', async () => {
     const h = await startHarness();
     const [asked] = await ask(h, { inputs: [APPROVAL], expiresInMs: 60_000 });

@@ -427,9 +427,12 @@ describe('an answer', () => {
   it('of another user is refused like one of no session', async () => {
     const { node } = await asked(APPROVAL);
     const eve = { tenant: 'default', user: 'eve' };
-    await expect(answerOne(node.inputs, eve, REF, 'in_x', { approved: true })).rejects.toMatchObject({
-      code: 'not-found',
-    });
+    const [{ inputId } = { inputId: '' }] = await node.inputs.listOpen(ALICE, REF);
+    for (const id of [inputId, 'in_x'])
+      await expect(answerOne(node.inputs, eve, REF, id, { approved: true })).rejects.toMatchObject({
+        code: 'not-found',
+      });
+    expect(await node.inputs.listOpen(ALICE, REF)).toHaveLength(1);
     await expect(node.inputs.listOpen(eve, REF)).rejects.toMatchObject({ code: 'not-found' });
   });
 });
