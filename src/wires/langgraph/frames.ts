@@ -3,6 +3,7 @@
 import type { JsonObject } from '../../session/events/chat-event.ts';
 import type { Change } from '../../stream/run/run-change.ts';
 import { answeredCall, isSettled } from '../../stream/run/run-inputs.ts';
+import { inputsOf, partsOf } from '../../stream/run/run-leg.ts';
 import type { RunView } from '../../stream/run/run-view.ts';
 import { chunk, resultMessage, wholeChunk } from './chunks.ts';
 import { encodeEventId } from './event-id.ts';
@@ -78,8 +79,8 @@ export class LangGraphFrames {
   open(view: RunView): string {
     const { queuedAt, hasEnded } = view;
     if (queuedAt === undefined) return '';
-    const [first, last] = this.#partsOf(view);
-    const isOver = hasEnded || view.leg > this.#leg || isAsked(view, this.#leg);
+    const [first, last] = partsOf(view, this.#leg);
+    const isOver = view.isLegOver(this.#leg);
     // Without the end, which the reader has to be sent once more where its connection breaks before it.
     const offset = isOver ? view.offset - 1 : view.offset;
     const answer = first >= last ? '' : this.#message(wholeChunk(view, first, last), offset);
@@ -107,15 +108,10 @@ export class LangGraphFrames {
   }
 
   /** The first part of the leg, and the one behind its last. */
-  #partsOf(view: RunView): readonly [first: number, end: number] {
-    const first = this.#leg > view.leg ? view.parts.length : view.legStart(this.#leg);
-    return [first, this.#leg >= view.leg ? view.parts.length : view.legStart(this.#leg + 1)];
-  }
-
   /** The state with what the run asks for. A reader that comes when all is answered is sent the state alone. */
   #interrupt(view: RunView, offset: number): string {
     this.isOver = true;
-    const open = view.inputs.filter((input) => input.leg === this.#leg && !isSettled(input));
+    const open = inputsOf(view, this.#leg).filter((input) => !isSettled(input));
     const asked = open.map(({ request }) => request);
     const values = this.#sendsValues ? this.#frame('values', this.#values(view, asked), undefined) : '';
     return values + this.#frame('end', 'null', offset);
@@ -183,13 +179,9 @@ export class LangGraphFrames {
   }
 }
 
-function isAsked({ state, inputs }: RunView, leg: number): boolean {
-  return state !== 'running' && inputs.some((input) => input.leg === leg);
-}
-
 /** Whether the result of a call is the reply to an input that a leg asked for. */
-export function isReply({ inputs }: RunView, toolCallId: string, leg: number): boolean {
-  return inputs.some((input) => input.leg === leg && answeredCall(input) === toolCallId);
+export function isReply(view: RunView, toolCallId: string, leg: number): boolean {
+  return inputsOf(view, leg).some((input) => answeredCall(input) === toolCallId);
 }
 
 const STOPPED = { error: 'run-cancelled', message: 'the run was stopped' } as const;

@@ -53,14 +53,7 @@ class LangGraphProjection implements Projection {
   }
 
   get isComplete(): boolean {
-    return this.#isLost || this.#frames.isOver || this.#isLegOver;
-  }
-
-  /** The run has ended, or waits behind the leg, or has gone on behind that. */
-  get #isLegOver(): boolean {
-    const { hasEnded, leg, state, inputs } = this.#view;
-    if (hasEnded || leg > this.#leg) return true;
-    return leg === this.#leg && state !== 'running' && inputs.some((input) => input.leg === leg);
+    return this.#isLost || this.#frames.isOver || this.#view.isLegOver(this.#leg);
   }
 
   fold(events: readonly ParsedEvent[]): void {
@@ -114,7 +107,7 @@ class LangGraphProjection implements Projection {
   #finish(text: string): string {
     this.#unsent = '';
     if (this.#isLost) this.over ??= 'break';
-    else if (this.#frames.isOver || this.#isLegOver) this.over ??= 'end';
+    else if (this.#frames.isOver || this.#view.isLegOver(this.#leg)) this.over ??= 'end';
     return text;
   }
 }

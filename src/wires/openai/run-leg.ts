@@ -1,6 +1,7 @@
 // One leg of a run as the APIs show it whose answers end where a run waits: each leg is an answer of its own there.
 import type { InputRequested } from '../../session/events/wait-events.ts';
 import { isSettled, type ViewedInput } from '../../stream/run/run-inputs.ts';
+import { inputsOf } from '../../stream/run/run-leg.ts';
 import type { RunState } from '../../stream/run/run-facts.ts';
 import type { RunView } from '../../stream/run/run-view.ts';
 import type { Fields } from './refused-parameter.ts';
@@ -33,16 +34,6 @@ export function hasLeg(view: RunView, leg: number): boolean {
   const inputs = inputsOf(view, view.leg);
   if (leg > view.leg + 1 || inputs.length === 0) return false;
   return view.hasEnded ? isAnswered(view, view.leg) : inputs.every(isSettled);
-}
-
-/** What the leg asked for, oldest first. */
-export function inputsOf(view: RunView, leg: number): readonly ViewedInput[] {
-  return view.inputs.filter((input) => input.leg === leg);
-}
-
-/** The parts of the leg are those from the first number up to the second one. */
-export function partsOf(view: RunView, leg: number): readonly [first: number, end: number] {
-  return [view.legStart(leg), view.legStart(leg + 1)];
 }
 
 /** The call of the function that puts a question. */

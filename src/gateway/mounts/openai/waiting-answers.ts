@@ -10,7 +10,7 @@ import type { RunView } from '../../../stream/run/run-view.ts';
 import type { AskedConversation } from '../../../wires/openai/asked-prompt.ts';
 import type { RunInSession } from '../../../wires/openai/ids.ts';
 import { replyTo, type LegReply } from '../../../wires/openai/leg-replies.ts';
-import { inputsOf } from '../../../wires/openai/run-leg.ts';
+import { inputsOf } from '../../../stream/run/run-leg.ts';
 import { requireWrite, type Identity } from '../../auth/identity.ts';
 import type { ChatCommands } from '../../chat-commands.ts';
 import { identityOf } from '../../http/http-app.ts';

@@ -6,7 +6,8 @@ import { secondsOf } from '../event-time.ts';
 import { completionFinish, type CompletionFinish } from '../finish-reason.ts';
 import { completionId } from '../ids.ts';
 import { modelName } from '../models.ts';
-import { inputsOf, legState, partsOf, QUESTION_TOOL, questionCall } from '../run-leg.ts';
+import { inputsOf, partsOf } from '../../../stream/run/run-leg.ts';
+import { legState, QUESTION_TOOL, questionCall } from '../run-leg.ts';
 
 export interface CompletionHead {
   readonly id: string;

@@ -1,7 +1,8 @@
 // The items of a Response.
 import type { RunView } from '../../../stream/run/run-view.ts';
 import type { Fields } from '../refused-parameter.ts';
-import { inputFields, inputsOf, isOwnItem, partsOf } from '../run-leg.ts';
+import { inputsOf, partsOf } from '../../../stream/run/run-leg.ts';
+import { inputFields, isOwnItem } from '../run-leg.ts';
 import { itemId, itemKind, statusOf, type AnsweredPart, type ItemKind, type ItemStatus } from '../answer-items.ts';
 
 export interface TextContent {

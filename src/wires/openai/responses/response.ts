@@ -5,7 +5,8 @@ import { incompleteReason } from '../finish-reason.ts';
 import { responseId } from '../ids.ts';
 import { modelName } from '../models.ts';
 import type { Fields } from '../refused-parameter.ts';
-import { inputsOf, legState } from '../run-leg.ts';
+import { inputsOf } from '../../../stream/run/run-leg.ts';
+import { legState } from '../run-leg.ts';
 
 export type ResponseStatus = 'queued' | 'in_progress' | 'completed' | 'failed' | 'cancelled' | 'incomplete';
 
