@@ -2,9 +2,10 @@
 import { readUIMessageStream, type UIMessage, type UIMessageChunk } from 'ai';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
+import type { Projection } from '../../../src/stream/projection.ts';
 import { aiSdkWire } from '../../../src/wires/ai-sdk/chunks.ts';
 import { timeLimit } from '../../support/slowness.ts';
-import { RunStory, steps } from '../../stream/run-story.ts';
+import { legSteps, RunStory, steps, type Step } from '../../stream/run-story.ts';
 
 function chunksOf(text: string): UIMessageChunk[] {
   const lines = text.split('\n\n').filter((line) => line !== '');
@@ -42,25 +43,76 @@ function said({ parts }: RunStory): unknown[] {
   });
 }
 
+/** What a page is sent that comes behind the first `cut` events. */
+function sent(story: RunStory, cut: number): { readonly chunks: UIMessageChunk[]; readonly over: Projection['over'] } {
+  const page = aiSdkWire.project({ runId: 'r', after: undefined }, { hasData: false, hasMetadata: false });
+  page.fold(story.events.slice(0, cut));
+  let text = page.open();
+  for (const event of story.events.slice(cut)) if (page.over === undefined) text += page.next([event]);
+  return { chunks: chunksOf(text), over: page.over };
+}
+
+function play(all: readonly Step[]): RunStory {
+  const story = new RunStory();
+  for (const one of all) story.play(one);
+  story.end();
+  return story;
+}
+
+function cutsOf({ events }: RunStory): ReadonlySet<number> {
+  const last = events.length;
+  return new Set([0, 2, Math.floor(last / 2), last - 1, last]);
+}
+
+/** Types of chunks that begin or end a step where they may not, or that come outside of one. */
+function misplaced(chunks: readonly UIMessageChunk[]): string[] {
+  let isOpen = false;
+  const wrong: string[] = [];
+  for (const { type } of chunks) {
+    const mayCome = type === 'start-step' ? !isOpen : isOpen || !IN_A_STEP.test(type);
+    if (!mayCome) wrong.push(type);
+    if (type === 'start-step' || type === 'finish-step') isOpen = type === 'start-step';
+  }
+  return isOpen ? [...wrong, 'no finish-step'] : wrong;
+}
+
+const IN_A_STEP = /^(finish-step|text-|reasoning-|tool-input-)/;
+
+it('a page is sent each part in a step, and each step begins and ends once', () => {
+  fc.assert(
+    fc.property(legSteps, (all) => {
+      const story = play(all);
+      for (const cut of cutsOf(story)) {
+        const { chunks, over } = sent(story, cut);
+        if (over === 'end') expect([cut, misplaced(chunks)]).toEqual([cut, []]);
+      }
+    }),
+    { numRuns: 100 },
+  );
+});
+
+it('a page is sent no step of a run that was stopped before it began', () => {
+  const story = new RunStory();
+  const page = aiSdkWire.project({ runId: 'r', after: undefined }, { hasData: false, hasMetadata: false });
+  const endedAt = '2026-01-01T00:00:03.000Z';
+  const stopped = { type: 'run.cancelled', runId: 'r', by: 'alice', endedAt } as const;
+  page.fold(story.events.slice(0, 1));
+  const chunks = chunksOf(page.open() + page.next([{ offset: 1, event: stopped }]));
+  expect([misplaced(chunks), chunks.map(({ type }) => type)]).toEqual([[], ['abort']]);
+});
+
 it(
   'a page has the answer when it comes at any place of a run, or its connection breaks',
   { timeout: timeLimit(30_000) },
   async () => {
-    const seed = { runId: 'r', after: undefined };
     await fc.assert(
       fc.asyncProperty(steps, async (all) => {
-        const story = new RunStory();
-        for (const one of all) story.play(one);
-        story.end();
-        const last = story.events.length;
-        for (const cut of new Set([0, 2, Math.floor(last / 2), last - 1, last])) {
-          const page = aiSdkWire.project(seed, { hasData: false, hasMetadata: false });
-          page.fold(story.events.slice(0, cut));
-          let text = page.open();
-          for (const event of story.events.slice(cut)) if (page.over === undefined) text += page.next([event]);
-          const message = await messageOf(chunksOf(text));
-          if (page.over === 'end') expect([cut, shown(message)]).toEqual([cut, said(story)]);
-          else expect([page.over, cut < last]).toEqual(['break', true]);
+        const story = play(all);
+        for (const cut of cutsOf(story)) {
+          const { chunks, over } = sent(story, cut);
+          const message = await messageOf(chunks);
+          if (over === 'end') expect([cut, shown(message)]).toEqual([cut, said(story)]);
+          else expect([over, cut < story.events.length]).toEqual(['break', true]);
         }
       }),
       { numRuns: 40 },
