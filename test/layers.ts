@@ -88,7 +88,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   'gateway/gateway-config.ts': 'session/** gateway/known-agents.ts',
   'gateway/readiness.ts': 'broker gateway/gateway-error.ts',
   'gateway/json': 'base gateway/gateway-error.ts',
-  'gateway/limits': 'base session/session-ref.ts gateway/gateway-error.ts',
+  'gateway/limits': 'base session/session-ref.ts session/waits gateway/gateway-error.ts',
   'gateway/auth': '@core @gateway-base gateway/json gateway/limits',
   'gateway/connections': 'base stream/** wires gateway/readiness.ts gateway/auth',
   'gateway/metrics.ts': 'broker session/commands stream/** gateway/connections',

@@ -36,6 +36,7 @@ import { EventStreams } from './event-streams.ts';
 import type { GatewayConfig } from './gateway-config.ts';
 import { Metrics, type MetricSources } from './metrics.ts';
 import { LargeJson } from './json/large-json.ts';
+import { CheckBudget } from './limits/check-budget.ts';
 import { ParseBudget } from './limits/parse-budget.ts';
 import { PageReads } from './http/page-reads.ts';
 import { OutageWatch } from './watch/outage-watch.ts';
@@ -162,7 +163,7 @@ function buildChats({ config, broker, clock, newId, commandLog: log }: PartsDeps
     sessions: new Sessions(broker, log, clock, chatLifetimeOf, limits, attachments),
     runs: new Runs(broker, log, clock, newId, chatLifetimeOf, limits),
     branches: new Branches(broker, log, clock, newId, limits),
-    inputs: new Inputs({ broker, log, clock, onError }),
+    inputs: new Inputs({ broker, log, clock, checkTime: new CheckBudget(clock), onError }),
     cursors: new Cursors(broker),
     sessionIds: new SessionIds({ scope: config.sessionIds, broker, log }),
   };

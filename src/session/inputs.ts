@@ -12,9 +12,10 @@ import type { InputRequested } from './events/wait-events.ts';
 import { loadOwned, requireOwner } from './require-owner.ts';
 import type { Principal, SessionRef } from './session-ref.ts';
 import { waitExpiryTopic } from './topic-names.ts';
+import { AnswerChecks, type CheckTime, type FoundRequest } from './waits/answer-checks.ts';
 import { countOpen, decideAnswers, decideExpiry, findInput, isRepeated, type FoundInput } from './waits/decide-wait.ts';
 import { findEndedInputs, readAsked, type EndedInput } from './waits/find-asked.ts';
-import { checkReply, replyHash } from './waits/input-reply.ts';
+import { replyHash } from './waits/input-reply.ts';
 import { mustBeOf, namingInput, uniqueReplies, type NamedReply } from './waits/named-replies.ts';
 import { pickAsked } from './waits/new-wait.ts';
 import type { WaitExpiry } from './waits/wait-expiry.ts';
@@ -22,8 +23,8 @@ import type { WaitExpiry } from './waits/wait-expiry.ts';
 /** Tries of one answer. At each of them the chat began another epoch, or the run ended, after it was loaded. */
 const ANSWER_ATTEMPTS_MAX = 8;
 
-/** Tries of one list. At each of them the chat began another epoch after it was loaded. */
-const LIST_ATTEMPTS_MAX = 3;
+/** Reads of what was asked for. At each of them the chat began another epoch after it was loaded. */
+const READ_ATTEMPTS_MAX = 3;
 
 export interface AnsweredInput {
   readonly runId: string;
@@ -42,6 +43,8 @@ export interface InputsDeps {
   readonly broker: Broker;
   readonly log: CommandLog;
   readonly clock: Clock;
+  /** Default: without a limit. */
+  readonly checkTime?: CheckTime;
   /** The record of a wait that is over could not be removed. It ends by itself at its time. */
   readonly onError: (error: unknown) => void;
 }
@@ -49,9 +52,11 @@ export interface InputsDeps {
 export class Inputs {
   readonly #deps: InputsDeps;
   readonly #time: SteadyTime;
+  readonly #checks: AnswerChecks;
 
   constructor(deps: InputsDeps) {
     this.#deps = deps;
+    this.#checks = new AnswerChecks(deps.checkTime);
     this.#time = new SteadyTime(deps.clock);
   }
 
@@ -60,7 +65,7 @@ export class Inputs {
    *  ended. The replies are in the order of the request. Where a request has several answers, its refusal names the
    *  input.
    *  @throws SessionError not-found, input-not-found, already-answered, not-waiting, invalid-answer, too-large,
-   *  contended */
+   *  contended, chat-damaged: what was asked for is lost; or as `checkTime` */
   async answerAll(
     principal: Principal,
     ref: SessionRef,
@@ -77,8 +82,8 @@ export class Inputs {
   /** Whether these answers could be stored now. Stores nothing. @throws SessionError as `answerAll` */
   async checkAll(principal: Principal, ref: SessionRef, replies: readonly NamedReply[]): Promise<void> {
     const once = uniqueReplies(replies);
-    const seen = await loadOwned(this.#deps.log, principal, ref);
-    findReplies(seen.state, once, await this.#checkAll(ref, seen, once));
+    const { seen, ended } = await this.#loadChecked(principal, ref, once);
+    findReplies(seen.state, once, ended);
   }
 
   /** Undefined if the chat has changed since it was loaded. Nothing was stored then. */
@@ -87,8 +92,7 @@ export class Inputs {
     ref: SessionRef,
     replies: readonly NamedReply[],
   ): Promise<ReadonlyMap<string, AnsweredInput> | undefined> {
-    const seen = await loadOwned(this.#deps.log, principal, ref);
-    const ended = await this.#checkAll(ref, seen, replies);
+    const { seen, ended } = await this.#loadChecked(principal, ref, replies);
     const stored = await this.#deps.log.transact<Stored | undefined>(ref, (loaded) => {
       const { state, epoch } = requireOwner(principal, loaded);
       if (epoch !== seen.epoch) return { unchanged: undefined };
@@ -105,25 +109,36 @@ export class Inputs {
     return stored?.answered;
   }
 
-  /** Checks each reply against what was asked for. Returns the inputs of runs that have ended; each of them has the
-   *  same answer already. */
-  async #checkAll(
+  /** Checks each reply against what was asked for. `ended`: the inputs of runs that have ended; each of them has the
+   *  same answer already. The chat may have changed since it was seen. */
+  async #loadChecked(
+    principal: Principal,
     ref: SessionRef,
-    seen: LoadedState,
     replies: readonly NamedReply[],
-  ): Promise<ReadonlyMap<string, EndedInput>> {
-    const { broker } = this.#deps;
-    const unknown = replies.filter(({ inputId }) => findInput(seen.state, inputId) === undefined);
-    const ended = await findEndedInputs(broker, ref, seen, new Set(unknown.map(({ inputId }) => inputId)));
+  ): Promise<{ readonly seen: LoadedState; readonly ended: ReadonlyMap<string, EndedInput> }> {
+    const { seen, ended, requests } = await inOneEpoch(() => this.#loadAsked(principal, ref, replies));
+    this.#checks.begin(principal, requests.values());
     for (const named of replies) {
-      const input = findInput(seen.state, named.inputId)?.input;
-      if (input === undefined) namingInput(replies, named, () => checkEnded(ended.get(named.inputId), named));
-      else if (isOpenInput(input)) {
-        const asked = await readAsked(broker, ref, seen.epoch, input);
-        namingInput(replies, named, () => checkReply(asked, named.reply));
-      }
+      const { inputId } = named;
+      if (requests.has(inputId)) await this.#checks.check(principal, requests.get(inputId), named, replies);
+      else if (findInput(seen.state, inputId) === undefined)
+        namingInput(replies, named, () => checkEnded(ended.get(inputId), named));
     }
-    return ended;
+    return { seen, ended };
+  }
+
+  /** `requests`: of the open inputs. @throws BrokerError epoch-changed */
+  async #loadAsked(principal: Principal, ref: SessionRef, replies: readonly NamedReply[]) {
+    const seen = await loadOwned(this.#deps.log, principal, ref);
+    const inputs = new Map(replies.map(({ inputId }) => [inputId, findInput(seen.state, inputId)?.input]));
+    const unknown = [...inputs].flatMap(([inputId, input]) => (input === undefined ? [inputId] : []));
+    const ended = await findEndedInputs(this.#deps.broker, ref, seen, new Set(unknown));
+    const open = [...inputs.values()].flatMap((input) => (input !== undefined && isOpenInput(input) ? [input] : []));
+    const found = open.map(async (input): Promise<[string, FoundRequest]> => [
+      input.inputId,
+      await this.#findAsked(ref, seen.epoch, input),
+    ]);
+    return { seen, ended, requests: new Map(await Promise.all(found)) };
   }
 
   /** The open inputs of the session's runs, oldest first. @throws SessionError not-found */
@@ -136,26 +151,38 @@ export class Inputs {
     return this.#list(principal, ref, () => true);
   }
 
+  /** The open inputs of one run. Undefined: it does not wait. @throws SessionError not-found */
+  async listOfWait(principal: Principal, ref: SessionRef, runId: string): Promise<readonly OpenInput[] | undefined> {
+    return inOneEpoch(async () => {
+      const { epoch, state } = await loadOwned(this.#deps.log, principal, ref);
+      const run = findRun(state, runId);
+      return run?.state === 'waiting' ? this.#readable(ref, epoch, (run.inputs ?? []).filter(isOpenInput)) : undefined;
+    });
+  }
+
   async #list(
     principal: Principal,
     ref: SessionRef,
     isListed: (input: RunInput) => boolean,
   ): Promise<readonly OpenInput[]> {
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        const { epoch, state } = await loadOwned(this.#deps.log, principal, ref);
-        const listed = state.runs.flatMap(({ inputs = [] }) => inputs.filter(isListed));
-        const asked = await Promise.all(listed.map((input) => this.#findAsked(ref, epoch, input)));
-        return asked.flatMap((one) => (one === undefined ? [] : [openInput(one)]));
-      } catch (error) {
-        // A read that finds damage gives the chat another epoch.
-        if (!isBrokerError(error, 'epoch-changed') || attempt === LIST_ATTEMPTS_MAX) throw error;
-      }
-    }
+    return inOneEpoch(async () => {
+      const { epoch, state } = await loadOwned(this.#deps.log, principal, ref);
+      return this.#readable(
+        ref,
+        epoch,
+        state.runs.flatMap(({ inputs = [] }) => inputs.filter(isListed)),
+      );
+    });
+  }
+
+  /** Leaves out those whose requests are lost. */
+  async #readable(ref: SessionRef, epoch: string, inputs: readonly RunInput[]): Promise<readonly OpenInput[]> {
+    const asked = await Promise.all(inputs.map((input) => this.#findAsked(ref, epoch, input)));
+    return asked.flatMap((one) => (one === undefined ? [] : [openInput(one)]));
   }
 
   /** Undefined where the request is lost: nobody can be shown what was asked. The run can be stopped. */
-  async #findAsked(ref: SessionRef, epoch: string, input: RunInput): Promise<InputRequested | undefined> {
+  async #findAsked(ref: SessionRef, epoch: string, input: RunInput): Promise<FoundRequest> {
     try {
       return await readAsked(this.#deps.broker, ref, epoch, input);
     } catch (error) {
@@ -187,6 +214,17 @@ export class Inputs {
     } catch (error) {
       if (!isBrokerError(error)) throw error;
       this.#deps.onError(error);
+    }
+  }
+}
+
+/** Loads a chat and reads from it. A read that finds damage gives the chat another epoch. */
+async function inOneEpoch<T>(read: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await read();
+    } catch (error) {
+      if (!isBrokerError(error, 'epoch-changed') || attempt === READ_ATTEMPTS_MAX) throw error;
     }
   }
 }

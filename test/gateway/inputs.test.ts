@@ -3,6 +3,8 @@
 import { describe, expect, it } from 'vitest';
 import { findRun } from '../../src/session/commands/command-state.ts';
 import { askInputs } from '../../src/session/waits/ask-inputs.ts';
+import { CHECK_MS_BURST } from '../../src/gateway/limits/check-budget.ts';
+import { CHECK_MS_MAX } from '../../src/session/waits/input-schema.ts';
 import type { NewWait } from '../../src/session/waits/new-wait.ts';
 import { startHarness, type Harness } from '../support/gateway-harness.ts';
 import { SseClient } from '../support/gateway-sse-client.ts';
@@ -170,5 +172,22 @@ describe('what a run asks a human for', () => {
     expect(await stateOf(h, asked)).toBeUndefined();
     const { body } = await h.call('GET', '/v1/sessions/s/messages', 'ann');
     expect(body['messages']).toMatchObject([{}, { status: 'cancelled', inputs: [{ closed: 'cancelled' }] }]);
+  });
+
+  it('is refused from a user whose answers took too long to check, until that user has time again', async () => {
+    const h = await startHarness();
+    const slow = { key: 's', kind: 'question', schema: { type: 'string', pattern: '^(a+)+$' } } as const;
+    const [asked, approval] = await ask(h, { inputs: [slow, APPROVAL] });
+    if (asked === undefined || approval === undefined) throw new Error('nothing was asked');
+    // The clock stands still, so no time comes back.
+    const slowValue = `${'a'.repeat(60)}b`;
+    let refused = await answer(h, asked, { value: slowValue });
+    for (let spentMs = 0; refused.status === 400 && spentMs < CHECK_MS_BURST; spentMs += CHECK_MS_MAX)
+      refused = await answer(h, asked, { value: slowValue });
+    expect([refused.status, refused.body['error']]).toMatchObject([429, { code: 'too-many', retryable: true }]);
+    expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0);
+    expect((await answer(h, approval, { approved: true })).status).toBe(202);
+    await h.clock.advance(Number(refused.headers['retry-after']) * 1000);
+    expect(await answer(h, asked, { value: 'aaa' })).toMatchObject({ status: 202, body: { open: 0 } });
   });
 });

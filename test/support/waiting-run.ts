@@ -13,6 +13,7 @@ import { Runs } from '../../src/session/runs.ts';
 import { Sessions } from '../../src/session/sessions.ts';
 import type { Principal, SessionRef } from '../../src/session/session-ref.ts';
 import { chatTopic } from '../../src/session/topic-names.ts';
+import type { CheckTime } from '../../src/session/waits/answer-checks.ts';
 import { askInputs, type Asked } from '../../src/session/waits/ask-inputs.ts';
 import type { NewWait } from '../../src/session/waits/new-wait.ts';
 
@@ -43,7 +44,7 @@ export class WaitNode {
   readonly sessions: Sessions;
   readonly inputs: Inputs;
 
-  constructor(broker: BrokerEngine, clock: Clock) {
+  constructor(broker: BrokerEngine, clock: Clock, checkTime?: CheckTime) {
     this.broker = broker;
     this.clock = clock;
     this.log = new CommandLog(broker, () => 0);
@@ -52,7 +53,7 @@ export class WaitNode {
     const onError = (error: unknown): never => {
       throw error;
     };
-    this.inputs = new Inputs({ broker, log: this.log, clock, onError });
+    this.inputs = new Inputs({ broker, log: this.log, clock, ...(checkTime && { checkTime }), onError });
   }
 
   async run(ref: SessionRef, runId: string): Promise<RunInfo | undefined> {
