@@ -248,7 +248,14 @@ export class ChatCommands {
     return this.#deps.inputs.listOpen(identity.principal, await this.#deps.sessionIds.find(identity, sessionId));
   }
 
-  /** The same, with those that are settled, of runs that have not ended. @throws SessionError not-found */
+  /** Those of one run. Undefined: it does not wait. Empty: what it asks for is lost in the storage.
+   *  @throws SessionError not-found */
+  async inputsOfWait(identity: Identity, sessionId: string, runId: string): Promise<readonly OpenInput[] | undefined> {
+    const ref = await this.#deps.sessionIds.find(identity, sessionId);
+    return this.#deps.inputs.listOfWait(identity.principal, ref, runId);
+  }
+
+  /** The inputs of runs that have not ended, also those that are settled. @throws SessionError not-found */
   async askedInputs(identity: Identity, sessionId: string): Promise<readonly OpenInput[]> {
     return this.#deps.inputs.listAsked(identity.principal, await this.#deps.sessionIds.find(identity, sessionId));
   }

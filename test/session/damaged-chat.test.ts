@@ -1,6 +1,7 @@
 // Chats with damaged records: how they continue, what their runs become, and that all others stay whole.
 import { readFile, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { LogItem } from '../../src/broker/broker.ts';
 import { BrokerError } from '../../src/broker/errors.ts';
 import { mapError } from '../../src/gateway/error-map.ts';
 import { CommandLog } from '../../src/session/commands/command-log.ts';
@@ -109,7 +110,7 @@ test('a waiting run whose chat has lost its newest state ends with its inputs cl
   await expect(answer).rejects.toMatchObject({ code: 'not-waiting' });
 });
 
-test('an input whose request is lost is in no list, other inputs are, and the run can be stopped', async () => {
+test('an input whose request is lost is in no list and takes no answer, other inputs do, and the run can be stopped', async () => {
   const log = await openLog();
   const node = new WaitNode(log.broker, log.clock);
   const first = await node.begin(DAMAGED);
@@ -128,9 +129,39 @@ test('an input whose request is lost is in no list, other inputs are, and the ru
 
   const last = new WaitNode(await log.reopen(), log.clock);
   expect(await last.inputs.listOpen(ALICE, DAMAGED)).toEqual([]);
+  const inputId = inputIdOf(runId, 1, 'a');
   const { activeRun } = await last.sessions.describe(ALICE, DAMAGED);
-  expect(activeRun).toMatchObject({ runId, state: 'waiting', inputs: [inputIdOf(runId, 1, 'a')] });
+  expect(activeRun).toMatchObject({ runId, state: 'waiting', inputs: [inputId] });
+  const refused: unknown = await answerOne(last.inputs, ALICE, DAMAGED, inputId, { approved: true }).catch(
+    (error: unknown) => error,
+  );
+  expect(mapError(refused)).toMatchObject({
+    status: 409,
+    error: { code: 'chat-damaged', retryable: false, message: expect.stringContaining('can be stopped') as unknown },
+  });
   expect(await last.runs.cancel(ALICE, DAMAGED, undefined)).toMatchObject({ runId, ended: true });
+});
+
+test('a run with a lost input waits until its other inputs are answered, and after that', async () => {
+  const log = await openLog();
+  const isLost = (item: LogItem): boolean => item.kind === 'record' && item.data.includes('May I do a?');
+  const broker = wrapBroker(log.broker, {
+    read: async (...args) => {
+      const result = await log.broker.read(...args);
+      if (result.kind !== 'batch') return result;
+      return { ...result, items: result.items.map((item) => (isLost(item) ? { ...item, data: '{' } : item)) };
+    },
+  });
+  const node = new WaitNode(broker, log.clock);
+  const run = await node.begin(WHOLE);
+  const { runId } = run.run;
+  await run.ask({ inputs: ['a', 'b'].map((key) => ({ key, kind: 'approval', message: `May I do ${key}?` })) });
+  const answer = (key: string) => answerOne(node.inputs, ALICE, WHOLE, inputIdOf(runId, 0, key), { approved: true });
+  await expect(answer('a')).rejects.toMatchObject({ code: 'chat-damaged' });
+  expect(await answer('b')).toEqual({ runId, open: 1 });
+  expect(await node.inputs.listOfWait(ALICE, WHOLE, runId)).toEqual([]);
+  const { messages } = await node.sessions.history(ALICE, WHOLE, 10, undefined);
+  expect(messages[1]).toMatchObject({ status: 'waiting', inputs: [{ answer: { approved: true } }] });
 });
 
 test('a chat that has lost every state answers chat-damaged, and the list leaves it out', async () => {

@@ -18,6 +18,8 @@ export interface FoldingInputs {
   readonly results: Map<string, { result?: unknown; error?: string }>;
   /** By their ids, oldest first. */
   readonly inputs: Map<string, TranscriptInput>;
+  /** The ids of the open inputs of its wait, also of those whose request is lost. */
+  readonly open: Set<string>;
   /** The leg that was written last. */
   leg: number;
 }
@@ -43,12 +45,12 @@ export function foldInput(
     run.inputs.set(inputId, { inputId, kind, ...about, createdAt, expiresAt });
     return;
   }
+  run.open.delete(inputId);
+  if (run.open.size === 0 && run.status === 'waiting') run.status = 'queued';
   const asked = run.inputs.get(inputId);
   if (asked === undefined) return;
   if (event.type === 'input.closed') run.inputs.set(inputId, closed(run, asked, event.reason));
   else run.inputs.set(inputId, answered(run, asked, event));
-  const isOpen = [...run.inputs.values()].some((input) => input.answer === undefined && input.closed === undefined);
-  if (!isOpen && run.status === 'waiting') run.status = 'queued';
 }
 
 /** A call whose result did not come in time has no other outcome than that. */

@@ -192,6 +192,7 @@ export class Transcript {
       heads: new Map(),
       results: new Map(),
       inputs: new Map(),
+      open: new Set(),
       leg: 0,
       hasHole: false,
     };
@@ -227,6 +228,7 @@ function foldRun(run: FoldingRun, event: ChatEvent, offset: number): void {
       return;
     case 'run.waiting':
       run.status = 'waiting';
+      for (const inputId of event.inputs) run.open.add(inputId);
       return;
     case 'run.resumed':
       run.status = 'streaming';

@@ -75,7 +75,10 @@ const resultSchema = Type.Object({
         toolCallId: Type.Optional(Type.String()),
         expiresAt: Type.String(),
       }),
-      { description: 'what a waiting run asks for: answer_run answers each' },
+      {
+        description:
+          'what a waiting run asks for: answer_run answers each. A waiting run without any: what it asks for is lost in the storage, and stop_run ends it',
+      },
     ),
   ),
   usage: Type.Optional(Type.Object({ inputTokens: Type.Integer(), outputTokens: Type.Integer() })),

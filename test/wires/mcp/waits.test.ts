@@ -1,5 +1,6 @@
 // MCP: runs that wait for a human, through the real client.
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import type { LogItem } from '../../../src/broker/broker.ts';
 import { eventually } from '../../support/wait-for.ts';
 import { APPROVAL, BOTH, PAST_EXPIRY_MS } from '../../support/waits.ts';
 import { start, type Mcp } from './mcp-rig.ts';
@@ -40,6 +41,30 @@ describe.each(['modern', 'handshake'] as const)('a run that waits, for a client 
     expect((await mcp.tool('answer_run', answer)).result).toMatchObject({ state: 'completed' });
   });
 });
+
+describe('a run whose question is lost in the storage', () => {
+  it('is said to wait, takes no answer, and can be stopped', async () => {
+    const mcp = await start();
+    const read = mcp.broker.read.bind(mcp.broker);
+    const run = await asking(mcp);
+    vi.spyOn(mcp.broker, 'read').mockImplementation(async (...args) => {
+      const result = await read(...args);
+      return result.kind === 'batch' ? { ...result, items: result.items.map(withoutQuestion) } : result;
+    });
+    const { state, inputs, text } = (await mcp.tool('get_run', { run })).result;
+    expect([state, inputs, text]).toEqual(['waiting', undefined, 'one ']);
+    const [sessionId = '', runId = ''] = run.split('.');
+    const asked = await mcp.call('GET', `/v1/sessions/${sessionId}`, 'ann');
+    expect(asked.body['activeRun']).toMatchObject({ runId, state: 'waiting' });
+    const [input] = (asked.body['activeRun'] as { readonly inputs: readonly string[] }).inputs;
+    expect(await codeOf(mcp.tool('answer_run', { run, input, approved: true }))).toBe('chat-damaged');
+    expect((await mcp.tool('stop_run', { run })).result).toMatchObject({ state: 'cancelled', text: 'one ' });
+  });
+});
+
+function withoutQuestion(item: LogItem): LogItem {
+  return item.kind === 'record' && item.data.includes('May I pay?') ? { ...item, data: '{' } : item;
+}
 
 describe('answer_run', () => {
   it('refuses another answer, one that does not fit, and a foreign run', async () => {

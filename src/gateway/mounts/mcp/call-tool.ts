@@ -4,7 +4,6 @@ import { createHash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import type { JsonObject } from '../../../session/events/chat-event.ts';
 import { isSessionError, SessionError } from '../../../session/errors.ts';
-import type { OpenInput } from '../../../session/inputs.ts';
 import { pickReply } from '../../../session/waits/input-reply.ts';
 import type { Sessions } from '../../../session/sessions.ts';
 import { traceOfRequest } from '../../../base/tracing.ts';
@@ -130,13 +129,13 @@ async function readRun(deps: McpToolsDeps, identity: Identity, { sessionId, runI
   const last = messages.at(-1);
   if (last === undefined) throw new SessionError('run-not-found');
   const { status, content, usage, error } = last;
-  const inputs = ENDED.has(status) ? [] : await openInputsOf(deps, identity, { sessionId, runId });
+  const inputs = ENDED.has(status) ? undefined : await deps.commands.inputsOfWait(identity, sessionId, runId);
   return {
     run: encodeRunName({ sessionId, runId }),
     session: sessionId,
-    state: inputs.length > 0 ? 'waiting' : STATES[status],
+    state: inputs === undefined ? STATES[status] : 'waiting',
     text: last.role === 'assistant' && typeof content === 'string' ? content : '',
-    ...(inputs.length === 0 ? {} : { inputs: inputs.map(askedInput) }),
+    ...(inputs === undefined || inputs.length === 0 ? {} : { inputs: inputs.map(askedInput) }),
     ...(usage === undefined ? {} : { usage }),
     ...(error === undefined ? {} : { error }),
   };
@@ -145,14 +144,7 @@ async function readRun(deps: McpToolsDeps, identity: Identity, { sessionId, runI
 /** Statuses of the message of a run that has ended. */
 const ENDED: ReadonlySet<string> = new Set(['given', 'completed', 'failed', 'cancelled']);
 
-async function openInputsOf(
-  { commands }: McpToolsDeps,
-  identity: Identity,
-  { sessionId, runId }: RunName,
-): Promise<readonly OpenInput[]> {
-  return (await commands.openInputs(identity, sessionId)).filter((input) => input.runId === runId);
-}
-
+/** Of a run that does not wait. Its message was read before, and may say that it does. */
 const STATES = {
   given: 'completed',
   sent: 'queued',
