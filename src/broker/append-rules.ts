@@ -15,6 +15,7 @@ import type { Appended, Priority, TopicWrite, TtlMode } from './broker.ts';
 import type { BrokerErrorCode } from './errors.ts';
 import { BrokerError } from './errors.ts';
 import type { LiteTopicName } from './lite-topic.ts';
+import type { Position } from './position.ts';
 
 /** What a decision about a write needs of the topic. An engine keeps it, and makes it durable together with the
  *  records. */
@@ -100,16 +101,19 @@ export function checkWrite(subject: AppendSubject, write: TopicWrite): void {
     refuse('epoch-changed', 'the topic is not in the expected epoch');
   if ('absent' in write.expect && state !== undefined) refuse('conflict', 'the topic exists');
   if (write.fence !== undefined && state !== undefined) checkFence(state, write.fence);
-  if (write.ifUnchanged !== undefined) {
-    if (state?.epoch !== write.ifUnchanged.epoch)
-      refuse('epoch-changed', 'the topic is not in the epoch of ifUnchanged');
-    if (state.lastMajor > write.ifUnchanged.offset) refuse('conflict', `a major record stands at ${state.lastMajor}`);
-  }
+  checkUnchanged(state, write.ifUnchanged);
   if (write.supersedes === undefined) return;
   for (const [from, to] of write.supersedes) {
     if (to >= (state?.next ?? 0)) refuse('invalid-append', 'supersedes offsets that do not exist yet');
     if (!subject.isMinor(from, to)) refuse('invalid-append', 'a major record cannot be superseded');
   }
+}
+
+/** @throws BrokerError epoch-changed, conflict */
+export function checkUnchanged(state: TopicState | undefined, ifUnchanged: Position | undefined): void {
+  if (ifUnchanged === undefined) return;
+  if (state?.epoch !== ifUnchanged.epoch) refuse('epoch-changed', 'the topic is not in the epoch of ifUnchanged');
+  if (state.lastMajor > ifUnchanged.offset) refuse('conflict', `a major record stands at ${state.lastMajor}`);
 }
 
 /** The state after an accepted write. A fenced write keeps the answers of its whole append (`answers`), because a

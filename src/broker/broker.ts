@@ -273,8 +273,9 @@ export interface Broker {
    *  acknowledged yet and that a fail-over takes back. */
   describe(topics: readonly LiteTopicName[], options?: DescribeOptions): Promise<readonly (TopicInfo | undefined)[]>;
 
-  /** Attached readers receive `reset{removed}`. Resolves to false if there was no such topic. */
-  remove(topic: LiteTopicName): Promise<boolean>;
+  /** Attached readers receive `reset{removed}`. Resolves to false if there was no such topic. With `ifUnchanged` it
+   *  fails as an append with that condition does, and removes nothing. */
+  remove(topic: LiteTopicName, ifUnchanged?: Position): Promise<boolean>;
 
   /** Topics in the order of their names. `limit`: 1 to LIST_LIMIT_MAX, otherwise `invalid-config`. */
   list(pattern: TopicPattern, page: { readonly after?: LiteTopicName; readonly limit: number }): Promise<TopicPage>;

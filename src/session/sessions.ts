@@ -181,14 +181,14 @@ export class Sessions {
   /** Removes the session with its requests, its cursors, its attachments, its names in the user's lists and the
    *  subagent sessions of its runs. Streams of it end with `reset{removed}`. A run in progress finds that its log is
    *  gone, and stops.
-   *  @throws SessionError not-found */
-  async remove(principal: Principal, ref: SessionRef): Promise<void> {
+   *  @throws SessionError not-found; BrokerError epoch-changed, conflict: it is not as in `ifUnchanged`, and stays */
+  async remove(principal: Principal, ref: SessionRef, ifUnchanged?: Position): Promise<void> {
     const topic = chatTopic(ref);
     const found = await this.#findOwner(principal, ref);
     // An earlier try may have removed the chat. The refusal must be as durable as that removal, and that try may have
     // ended before it removed the rest.
     if (found === undefined) await this.#broker.describe([topic], { isDurable: true });
-    else if (found.isOwn) await this.#removeOwn(ref, found.state);
+    else if (found.isOwn) await this.#removeOwn(ref, found.state, ifUnchanged);
     else throw new SessionError('not-found');
     await this.#broker.remove(cursorsTopic(ref));
     await this.#broker.remove(watchTopic(ref));
@@ -219,12 +219,12 @@ export class Sessions {
     }
   }
 
-  async #removeOwn(ref: SessionRef, state: CommandState): Promise<void> {
+  async #removeOwn(ref: SessionRef, state: CommandState, ifUnchanged: Position | undefined): Promise<void> {
     // Lists the asks before the chat is removed: later they could belong to a new chat with the same id.
     const asks = await findAsks(this.#broker, ref);
-    await endSoon(this.#broker, ref, state);
+    await endSoon(this.#broker, ref, state, ifUnchanged);
     // Removes the chat before its requests: a run of a chat without its request would never be served.
-    await this.#broker.remove(chatTopic(ref));
+    await this.#broker.remove(chatTopic(ref), ifUnchanged);
     await expireRequests(this.#broker, ref, state);
     await removeExpiries(this.#broker, ref, state);
     await this.#attachments?.removeAll(ref, state);

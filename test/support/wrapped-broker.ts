@@ -8,7 +8,7 @@ export function wrapBroker(inner: BrokerEngine, changed: Partial<BrokerEngine>):
     read: (...args) => inner.read(...args),
     tail: (...args) => inner.tail(...args),
     describe: (...args) => inner.describe(...args),
-    remove: (topic) => inner.remove(topic),
+    remove: (...args) => inner.remove(...args),
     list: (...args) => inner.list(...args),
     consume: (...args) => inner.consume(...args),
     countBefore: (...args) => inner.countBefore(...args),

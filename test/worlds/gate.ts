@@ -108,8 +108,8 @@ export class Gate implements BrokerEngine {
     return this.#ask(() => this.#broker.describe(topics, options));
   }
 
-  remove(topic: LiteTopicName): Promise<boolean> {
-    return this.#ask(() => this.#broker.remove(topic));
+  remove(...args: Parameters<BrokerEngine['remove']>): Promise<boolean> {
+    return this.#ask(() => this.#broker.remove(...args));
   }
 
   list(pattern: TopicPattern, page: { readonly after?: LiteTopicName; readonly limit: number }): Promise<TopicPage> {

@@ -176,11 +176,11 @@ export class LogEngine
     }
   }
 
-  async remove(name: LiteTopicName): Promise<boolean> {
+  async remove(name: LiteTopicName, ifUnchanged?: Position): Promise<boolean> {
     this.#mustBeOpen();
     const topic = this.#storage.table.find(name);
     if (topic === undefined) return false;
-    if (!this.#isDue(topic)) return this.#appender.end(name, 'removed');
+    if (!this.#isDue(topic)) return this.#appender.end(name, 'removed', ifUnchanged);
     await this.expire({ name });
     return false;
   }

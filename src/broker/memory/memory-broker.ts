@@ -3,7 +3,7 @@
 // nothing here survives the process.
 import type { Clock } from '../../base/clock.ts';
 import { SLICE_LIMITS, TurnSlice } from '../../base/turn-slice.ts';
-import { planAppend, validateWrites } from '../append-rules.ts';
+import { checkUnchanged, planAppend, validateWrites } from '../append-rules.ts';
 import type { AppendSubject, PlannedWrite } from '../append-rules.ts';
 import { TOMBSTONE_MS, checkListLimit } from '../broker.ts';
 import type {
@@ -144,11 +144,13 @@ export class MemoryBroker implements BrokerEngine, TailedTopics {
     return names.map((name) => this.#info(name));
   }
 
-  async remove(name: LiteTopicName): Promise<boolean> {
+  async remove(name: LiteTopicName, ifUnchanged?: Position): Promise<boolean> {
     this.#mustBeOpen();
     const entry = this.#topics.get(name);
-    if (entry !== undefined) this.#end(name, entry, 'removed');
-    return entry !== undefined;
+    if (entry === undefined) return false;
+    checkUnchanged(entry.topic.state, ifUnchanged);
+    this.#end(name, entry, 'removed');
+    return true;
   }
 
   async list(

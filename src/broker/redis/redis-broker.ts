@@ -132,10 +132,10 @@ export class RedisBroker implements BrokerEngine {
     return this.#describe(topics, isDurable ? DESCRIBE_DURABLE : DESCRIBE);
   }
 
-  async remove(topic: LiteTopicName): Promise<boolean> {
+  async remove(topic: LiteTopicName, ifUnchanged?: Position): Promise<boolean> {
     this.#mustBeOpen();
     const { nodes, rules } = this.#parts;
-    const args = encodeRemove(topic, rules.isKept);
+    const args = encodeRemove(topic, rules.isKept, ifUnchanged);
     const isRemoved = decodeRemove(await nodes.run(REMOVE, nodes.keys.partitionOf(topic), args));
     if (isRemoved) this.#groups.ended(topic);
     return isRemoved;

@@ -1,6 +1,7 @@
 // Removes what a removed chat leaves besides its log: its request topics with their dead letters, and the subagent
 // sessions of its runs.
-import { APPEND_WRITES_MAX, TTL_MS_MIN, type Broker, type TopicInfo } from '../../broker/broker.ts';
+import { APPEND_WRITES_MAX, TTL_MS_MIN, type Broker, type TopicInfo, type TopicWrite } from '../../broker/broker.ts';
+import type { Position } from '../../broker/position.ts';
 import { routingKey } from '../../broker/append-rules.ts';
 import { removeDeadLetters } from '../../broker/dead-letters.ts';
 import { isBrokerError } from '../../broker/errors.ts';
@@ -86,15 +87,22 @@ export async function removeExpiries(broker: Broker, ref: SessionRef, { runs }: 
 
 /** Gives a chat and its request topics a short TTL before the chat is removed. A removal that is repeated after the
  *  chat is gone cannot find the request topics, so they must end without it. The chat is in the same append, because a
- *  chat that stays must not lose the request of its run. */
-export async function endSoon(broker: Broker, ref: SessionRef, state: CommandState): Promise<void> {
+ *  chat that stays must not lose the request of its run. @throws BrokerError conflict: the chat is not as in
+ *  `ifUnchanged`. A prompt that comes later gives the chat and its requests a long TTL again. */
+export async function endSoon(
+  broker: Broker,
+  ref: SessionRef,
+  state: CommandState,
+  ifUnchanged: Position | undefined,
+): Promise<void> {
   const [chat, ...requests] = await broker.describe([chatTopic(ref), ...requestsOf(ref, state)]);
   if (chat === undefined) return;
   const found = requests.filter((info) => info !== undefined);
+  const ended = { ...chat, ...(ifUnchanged && { ifUnchanged }) };
   // Each append takes one write for the chat.
   const size = APPEND_WRITES_MAX - 1;
   for (let from = 0; from < found.length; from += size)
-    await setTtl(broker, [chat, ...found.slice(from, from + size)], ENDED_SOON_MS);
+    await setTtl(broker, [ended, ...found.slice(from, from + size)], ENDED_SOON_MS);
 }
 
 function requestsOf(ref: SessionRef, state: CommandState): readonly LiteTopicName[] {
@@ -113,15 +121,16 @@ export async function expireAfter(broker: Broker, topic: LiteTopicName, epoch: s
 
 async function setTtl(
   broker: Broker,
-  topics: readonly Pick<TopicInfo, 'topic' | 'epoch'>[],
+  topics: readonly Pick<TopicWrite & TopicInfo, 'topic' | 'epoch' | 'ifUnchanged'>[],
   ttlMs: number,
 ): Promise<void> {
   try {
     await broker.append(
       // From now on, whatever the TTL of the topic counted from before.
-      topics.map(({ topic, epoch }) => ({
+      topics.map(({ topic, epoch, ifUnchanged }) => ({
         ...{ topic, records: [], expect: { epoch }, mayUseReserve: true },
         ...{ ttlMs, ttlMode: 'idle' },
+        ...(ifUnchanged && { ifUnchanged }),
       })),
     );
   } catch (error) {

@@ -233,6 +233,22 @@ function endContract(open: OpenSubject): void {
     const removed = await Promise.all(Array.from({ length: 5 }, () => broker.remove(CHAT)));
     expect(removed.filter(Boolean)).toHaveLength(1);
   });
+
+  test('remove with a position removes nothing behind which a major record came, and nothing of another epoch', async () => {
+    const { broker } = await open();
+    const { epoch } = await append(broker, CHAT, major('a'));
+    const seen = { epoch, offset: 0 };
+    await append(broker, CHAT, major('b'));
+    expect(await outcome(broker.remove(CHAT, seen))).toBe('conflict');
+    expect(await outcome(broker.remove(CHAT, { epoch: 'other', offset: 1 }))).toBe('epoch-changed');
+    expect(await readLines(broker, CHAT)).toEqual(['0M:a', '1M:b']);
+    const appended = append(broker, CHAT, major('c'));
+    expect(await outcome(broker.remove(CHAT, { epoch, offset: 1 }))).toBe('conflict');
+    await appended;
+    await append(broker, CHAT, minor('d'));
+    expect(await broker.remove(CHAT, { epoch, offset: 2 })).toBe(true);
+    expect(await broker.remove(CHAT, { epoch, offset: 2 })).toBe(false);
+  });
 }
 
 function listContract(open: OpenSubject): void {

@@ -1,6 +1,7 @@
 // Responses with the stock client: streams, its helper, resuming with a number, polling, Stop, and refusals.
 import type { Response, ResponseStreamEvent } from 'openai/resources/responses/responses';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { ENDED_SOON_MS } from '../../../src/session/stores/leftovers.ts';
 import type { FakeRun } from '../../support/gateway-fake-run.ts';
 import type { HarnessOptions } from '../../support/gateway-harness.ts';
 import { turn } from '../../support/wait-for.ts';
@@ -383,6 +384,25 @@ describe('a response', () => {
     expect((await h.call('GET', `/v1/sessions/${id.split('.')[1] ?? ''}`, 'ann')).status).toBe(404);
     const kept = await begin();
     expect(await failureOf(responses.delete(kept.id))).toMatchObject({ status: 409, code: 'response-in-conversation' });
+  });
+
+  it('is not deleted with a response that follows it meanwhile', async () => {
+    const { h, responses } = await startChat();
+    const first = { model: 'default', input: 'hi', background: true };
+    const { id } = await responses.create(first);
+    const remove = h.broker.remove.bind(h.broker);
+    let isFollowed = false;
+    vi.spyOn(h.broker, 'remove').mockImplementation(async (...args) => {
+      const isChat = args[0].startsWith('chat/');
+      if (isChat && !isFollowed) await responses.create({ ...first, previous_response_id: id });
+      isFollowed ||= isChat;
+      return remove(...args);
+    });
+    expect(await failureOf(responses.delete(id))).toMatchObject({ status: 409, code: 'conflict' });
+    expect(await failureOf(responses.delete(id))).toMatchObject({ status: 409, code: 'response-in-conversation' });
+    await h.clock.advance(2 * ENDED_SOON_MS);
+    const described = await h.call('GET', `/v1/sessions/${id.split('.')[1] ?? ''}`, 'ann');
+    expect(described.body).toMatchObject({ messages: 2, queued: 1 });
   });
 
   it('is 404 for other users and for ids that are none, on every route', async () => {

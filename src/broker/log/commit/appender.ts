@@ -5,6 +5,7 @@
 import {
   answerTo,
   applyWrite,
+  checkUnchanged,
   checkWrite,
   isRetry,
   planAppend,
@@ -16,6 +17,7 @@ import type { Appended, TopicWrite } from '../../broker.ts';
 import { BrokerError } from '../../errors.ts';
 import { expiryAfter, lifeAfter } from '../../lifetime.ts';
 import type { LiteTopicName } from '../../lite-topic.ts';
+import type { Position } from '../../position.ts';
 import type { Accounts } from '../../accounts.ts';
 import type { DiskReserve } from '../disk/disk-reserve.ts';
 import type { EngineTime } from '../topics/engine-time.ts';
@@ -155,11 +157,11 @@ export class Appender {
    *  all. Takes the name and not the object: each try finds the topic in the turn in which it adds the frame. An
    *  object that a caller has held for longer may have left memory, and then another object represents the same
    *  epoch. */
-  end(name: LiteTopicName, reason: 'expired' | 'removed'): Promise<boolean> {
-    return this.#reserve.use(() => this.#end(name, reason));
+  end(name: LiteTopicName, reason: 'expired' | 'removed', ifUnchanged?: Position): Promise<boolean> {
+    return this.#reserve.use(() => this.#end(name, reason, ifUnchanged));
   }
 
-  #end(name: LiteTopicName, reason: 'expired' | 'removed'): Promise<boolean> {
+  #end(name: LiteTopicName, reason: 'expired' | 'removed', ifUnchanged?: Position): Promise<boolean> {
     return new Promise((resolve, reject) => {
       this.#commit.check();
       const topic = this.#table.find(name);
@@ -167,7 +169,15 @@ export class Appender {
       if (topic === undefined) resolve(false);
       else if (version === undefined || (reason === 'expired' && !this.#expiry.isDue(topic, this.#time.now()))) {
         this.#afterPending([topic], { then: () => resolve(false), failed: reject });
-      } else this.#enqueueEnd(topic, version, reason, { resolve: () => resolve(true), reject });
+      } else {
+        try {
+          checkUnchanged(version.state, ifUnchanged);
+        } catch (error) {
+          this.#refuseAfterPending([topic], error, reject);
+          return;
+        }
+        this.#enqueueEnd(topic, version, reason, { resolve: () => resolve(true), reject });
+      }
     });
   }
 

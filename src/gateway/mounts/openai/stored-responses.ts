@@ -1,4 +1,5 @@
 // What is read and removed of a response beside its answer: its input, and the chat that it made for itself.
+import { parsePosition } from '../../../broker/position.ts';
 import type { Sessions } from '../../../session/sessions.ts';
 import type { RunInSession } from '../../../wires/openai/ids.ts';
 import { chatItems } from '../../../wires/openai/responses/input-items.ts';
@@ -37,11 +38,12 @@ export class StoredResponses {
     requireWrite(identity);
     const { reads, sessionIds, sessions } = this.#deps;
     const ref = await sessionIds.find(identity, sessionId);
-    const { isListed } = await sessions.describe(identity.principal, ref);
+    const { isListed, position } = await sessions.describe(identity.principal, ref);
     if (isListed !== false) return false;
     const { runs } = await reads.inTurn(identity.principal, () => sessions.runs(identity.principal, ref, 2, undefined));
     if (runs.some((run) => run.runId !== runId)) return false;
-    await sessions.remove(identity.principal, ref);
+    // Another response may follow this one meanwhile, and must not be removed with it.
+    await sessions.remove(identity.principal, ref, parsePosition(position));
     return true;
   }
 }
