@@ -44,6 +44,10 @@ export class RedisProcess {
     return `redis://127.0.0.1:${this.port}`;
   }
 
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
   cpuMs(): number {
     return cpuMsOf(this.#child.pid ?? 0);
   }
