@@ -10,7 +10,9 @@
 //   P:m:<topic>             stream of the minor records, likewise
 //   P:h:<topic>             zset of declared holes, score = to, member = <from>:<to>:<by>
 //   P:q…                    everything of group consumption (queue/)
-//   P:c:<topic>             channel: what is appended to the topic
+//   P:c:<topic>             channel: what one append adds to the topic
+//   P:b                     channel: what one call adds to several topics (commands/append-batch.ts). A single server
+//                           has only that of partition 0, for the topics of all partitions.
 //   P:w                     channel: a topic of this partition became ready for a group
 //   P:a…                    accounts and their quotas (commands/account-lua.ts, accounts/home-scripts.ts)
 //   P:bo P:bi:… P:b:…       blobs (blobs/blob-lua.ts)
@@ -43,6 +45,7 @@ export const PARTITION_KEYS = {
   due: ':due',
   queue: ':q',
   wake: ':w',
+  batches: ':b',
   layout: ':layout',
   clock: ':clock',
 } as const;
@@ -110,15 +113,17 @@ export class RedisKeys {
   readonly partitions: number;
   /** By place: the partitions, then the schedules. */
   readonly #tags: readonly string[];
+  readonly #isCluster: boolean;
 
   /** @throws BrokerError invalid-config */
-  constructor(prefix: string, partitions: number) {
+  constructor(prefix: string, partitions: number, { isCluster = false }: { readonly isCluster?: boolean } = {}) {
     if (!PREFIX.test(prefix))
       throw new BrokerError('invalid-config', 'the Redis prefix has letters, digits and _ . : - only, at most 64');
     if (!Number.isInteger(partitions) || partitions < 1 || partitions > PARTITIONS_MAX) {
       throw new BrokerError('invalid-config', `Redis partitions are from 1 to ${PARTITIONS_MAX}`);
     }
     this.partitions = partitions;
+    this.#isCluster = isCluster;
     this.#tags = [...Array.from({ length: partitions }, (_, n) => `{${prefix}:p${n}}`), `{${prefix}:s}`];
   }
 
@@ -158,6 +163,16 @@ export class RedisKeys {
 
   topicChannel(topic: LiteTopicName): string {
     return this.tag(this.partitionOf(topic)) + TOPIC_KEYS.channel + topic;
+  }
+
+  /** The partition whose channel P:b has what calls add to this partition. Partitions with the same answer are on one
+   *  server, so one call may write to all of them. */
+  batchPlaceOf(partition: number): number {
+    return this.#isCluster ? partition : 0;
+  }
+
+  batchChannel(batchPlace: number): string {
+    return this.tag(batchPlace) + PARTITION_KEYS.batches;
   }
 
   wakeChannel(place: number): string {

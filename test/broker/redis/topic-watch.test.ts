@@ -36,6 +36,7 @@ class SilentTopic {
   /** Runs between a read and its answer. */
   meanwhile: (() => Promise<void>) | undefined;
   listener: ChannelListener | undefined;
+  batches: ChannelListener | undefined;
   readonly table: WatchTable;
 
   constructor() {
@@ -45,8 +46,9 @@ class SilentTopic {
         keys,
         clock,
         run: () => Promise.reject(new Error('nothing is asked here')),
-        subscribe: (_partition, _channel, listener) => {
-          this.listener = listener;
+        subscribe: (_partition, channel, listener) => {
+          if (channel === keys.batchChannel(0)) this.batches = listener;
+          else this.listener = listener;
           queueMicrotask(() => listener.subscribed());
           return { close: () => undefined };
         },
@@ -71,6 +73,15 @@ class SilentTopic {
   publish(first: number, ...data: readonly string[]): void {
     const head = `add ${this.epoch} ${first} ${first + data.length} -1 - 0 ${'m'.repeat(data.length)} ${data.map((text) => Buffer.byteLength(text)).join(',')}\n`;
     this.listener?.message(Buffer.from(head + data.join('')));
+  }
+
+  /** A batch with one record of the topic, behind one of a topic that nobody follows. */
+  publishBatch(first: number, data: string): void {
+    const lines = [
+      `chat/other 5 e 0 - 5`,
+      `${CHAT} ${Buffer.byteLength(data)} ${this.epoch} ${first} - ${Buffer.byteLength(data)}`,
+    ];
+    this.batches?.message(Buffer.from(`${lines.join('\n')}\n\nother${data}`));
   }
 
   tail(offset: number): TailReader {
@@ -179,6 +190,49 @@ describe('a tail', () => {
     while (got.length < 3) got.push(...(await read(tail)));
     expect(got).toEqual(['0m:0', '1m:1', '2m:2']);
     expect(topic.asked).toHaveLength(1);
+  });
+
+  test('is served by batches and by messages of its own topic, in the order in which they come', async () => {
+    const topic = new SilentTopic();
+    const tail = topic.tail(0);
+    const first = read(tail);
+    await eventually(() => topic.asked.length === 1);
+    topic.records.push('€', '1', '\n\n', '3');
+    topic.publishBatch(0, '€');
+    topic.publish(1, '1');
+    topic.publishBatch(2, '\n\n');
+    topic.publish(3, '3');
+    const got = await first;
+    while (got.length < 4) got.push(...(await read(tail)));
+    expect(got).toEqual(['0m:€', '1m:1', '2m:\n\n', '3m:3']);
+    expect(topic.asked).toHaveLength(1);
+  });
+
+  test('reads the log after a malformed batch', async () => {
+    const topic = new SilentTopic();
+    const tail = topic.tail(0);
+    let waiting = read(tail);
+    await eventually(() => topic.asked.length === 1);
+    for (const nonsense of ['', '\n\n', 'x\n\n', `${CHAT} 9 e 0 - 9\n\nshort`, `${CHAT} 1 e 0\n\nx`]) {
+      topic.records.push(nonsense);
+      topic.batches?.message(Buffer.from(nonsense));
+      expect(await waiting).toEqual([`${topic.records.length - 1}m:${nonsense}`]);
+      waiting = read(tail);
+    }
+    topic.records.push('end');
+    topic.publishBatch(topic.records.length - 1, 'end');
+    expect(await waiting).toEqual(['5m:end']);
+  });
+
+  test('reads the log again after the subscription of the batches was renewed', async () => {
+    const topic = new SilentTopic();
+    topic.records.push('0');
+    const tail = topic.tail(0);
+    await read(tail);
+    const waiting = read(tail);
+    topic.records.push('while away');
+    topic.batches?.subscribed();
+    expect(await waiting).toEqual(['1m:while away']);
   });
 
   test('reads the records of a lost message from the log', async () => {

@@ -11,7 +11,7 @@ import { LOOK_LATE_MS } from '../commands/describe.ts';
 import type { RedisRead } from '../commands/read.ts';
 import type { ChannelListener } from '../connection/redis-commands.ts';
 import { HotRecords } from './hot-records.ts';
-import { decodeMessage, type WatchMessage } from './watch-message.ts';
+import { decodeMessage, type AddMessage, type BatchFollower } from './watch-message.ts';
 
 /** What a watch needs of its table: one object for all watches. */
 export interface WatchHost {
@@ -25,7 +25,7 @@ export interface WatchHost {
   release(watch: TopicWatch): void;
 }
 
-export class TopicWatch implements ChannelListener {
+export class TopicWatch implements ChannelListener, BatchFollower {
   readonly topic: LiteTopicName;
   readonly #host: WatchHost;
   readonly #hot = new HotRecords();
@@ -33,6 +33,9 @@ export class TopicWatch implements ChannelListener {
   /** Resolves when the subscription is active: a read that begins after that misses nothing. */
   readonly #active: Promise<void>;
   #activate: (() => void) | undefined;
+  /** Which of the two channels have been subscribed: the topic's, and that of the batches. */
+  #isOwnOn = false;
+  #isBatchOn = false;
   #rewinds = 0;
   #messages = 0;
   #expiry: { readonly at: number; readonly timer: Timer } | undefined;
@@ -88,11 +91,20 @@ export class TopicWatch implements ChannelListener {
   }
 
   subscribed(): void {
-    if (this.#activate === undefined) {
-      this.#host.recheck(this);
-      return;
-    }
-    this.#activate();
+    this.#isOwnOn = true;
+    this.#subscribed();
+  }
+
+  /** The channel of the batches is subscribed, for the first time or again. */
+  batchSubscribed(): void {
+    this.#isBatchOn = true;
+    this.#subscribed();
+  }
+
+  #subscribed(): void {
+    if (this.#activate === undefined) this.#host.recheck(this);
+    if (!this.#isOwnOn || !this.#isBatchOn) return;
+    this.#activate?.();
     this.#activate = undefined;
   }
 
@@ -102,6 +114,13 @@ export class TopicWatch implements ChannelListener {
     if (message?.kind === 'add') this.#added(message);
     else this.rewind();
     this.#host.wakeList.drain();
+  }
+
+  /** The caller drains the wake list when the batch ends. */
+  batched(message: AddMessage | undefined): void {
+    this.#messages += 1;
+    if (message === undefined) this.rewind();
+    else this.#added(message);
   }
 
   /** Compares the watch with the topic's description, which is undefined where the topic is gone. `since`: the value of
@@ -132,7 +151,7 @@ export class TopicWatch implements ChannelListener {
     for (const reader of this.#readers) reader.stop();
   }
 
-  #added(message: WatchMessage & { readonly kind: 'add' }): void {
+  #added(message: AddMessage): void {
     this.#hot.add(message);
     this.#expires(message.expiresAt);
     this.#wake(message.lastMajor >= message.first);

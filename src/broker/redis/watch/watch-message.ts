@@ -1,14 +1,19 @@
-// Decodes what scripts publish on a topic's channel (append.ts, topic-lua.ts): `end`, or one line and the data after
+// Decodes what scripts publish. On a topic's channel (append.ts, topic-lua.ts): `end`, or one line and the data after
 // it:
 //   add <epoch> <first> <next> <last major> <expires at> <supersedes: 1 or 0> <kinds> <lengths in bytes>
 // With `-` for kinds and lengths, the message carries no records: readers read them from the log.
+// On the channel of a batch (append-batch.ts): a line for each item, an empty line, and the data of all items. All
+// records are minor.
+//   <topic> <data in bytes> <epoch> <first> <expires at> <lengths in bytes>
 import type { LogRecord } from '../../broker.ts';
+import type { LiteTopicName } from '../../lite-topic.ts';
 
 export interface AddMessage {
   readonly kind: 'add';
   readonly epoch: string;
   readonly first: number;
   readonly next: number;
+  /** Of the topic, or -1 where none of the records is major. */
   readonly lastMajor: number;
   readonly expiresAt: number | undefined;
   readonly supersedes: boolean;
@@ -54,4 +59,48 @@ function recordsOf(
     at += Number(length);
     return { kind: 'record', offset: first + i, major: kinds[i] === 'M', data: payload.toString('utf8', from, at) };
   });
+}
+
+/** Who follows one topic. */
+export interface BatchFollower {
+  /** Undefined for an item of another form. */
+  batched(message: AddMessage | undefined): void;
+}
+
+/** Gives each item of a batch to the follower of its topic. Items without one are skipped by their line, and nothing
+ *  of their data is decoded. Returns false for a payload of another form. */
+export function deliverBatch(
+  payload: Buffer,
+  followerOf: (topic: LiteTopicName) => BatchFollower | undefined,
+): boolean {
+  const end = payload.indexOf('\n\n');
+  if (end < 0) return false;
+  let from = end + 2;
+  for (const line of payload.toString('latin1', 0, end).split('\n')) {
+    const first = line.indexOf(' ');
+    const second = line.indexOf(' ', first + 1);
+    const to = from + Number(line.slice(first + 1, second));
+    if (first < 1 || second < 0 || !(to <= payload.length)) return false;
+    const follower = followerOf(line.slice(0, first) as LiteTopicName);
+    follower?.batched(decodeItem(payload, from, line.slice(second + 1)));
+    from = to;
+  }
+  return true;
+}
+
+function decodeItem(payload: Buffer, start: number, line: string): AddMessage | undefined {
+  const [epoch, first, expires, lengths] = line.split(' ');
+  if (epoch === undefined || lengths === undefined) return undefined;
+  const from = Number(first);
+  const records = recordsOf(payload, start, from, '', lengths.split(','));
+  return {
+    kind: 'add',
+    epoch,
+    first: from,
+    next: from + records.length,
+    lastMajor: -1,
+    expiresAt: expires === '-' ? undefined : Number(expires),
+    supersedes: false,
+    records,
+  };
 }

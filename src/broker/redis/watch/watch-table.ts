@@ -11,6 +11,7 @@ import { WakeList } from '../../tail/wake-list.ts';
 import { about, jittered, RECHECK_MS } from '../connection/jitter.ts';
 import type { RedisRead } from '../commands/read.ts';
 import type { ChannelSubscription, RedisCommands } from '../connection/redis-commands.ts';
+import { BatchFeed } from './batch-feed.ts';
 import { TopicWatch, type WatchHost } from './topic-watch.ts';
 
 /** The longest pause between two tries to read the log. */
@@ -27,6 +28,7 @@ export interface WatchTableOptions {
 interface Watched {
   readonly watch: TopicWatch;
   readonly subscription: ChannelSubscription;
+  readonly feed: BatchFeed;
 }
 
 export class WatchTable {
@@ -35,6 +37,8 @@ export class WatchTable {
   readonly #wakeList = new WakeList();
   readonly #host: WatchHost;
   readonly #watched = new Map<LiteTopicName, Watched>();
+  /** By batch place. */
+  readonly #feeds = new Map<number, BatchFeed>();
   readonly #closing = new AbortController();
   #due = new Set<TopicWatch>();
   #isComparing = false;
@@ -65,12 +69,23 @@ export class WatchTable {
     const { commands } = this.#options;
     const watch = new TopicWatch(topic, this.#host);
     const partition = commands.keys.partitionOf(topic);
-    this.#watched.set(topic, {
-      watch,
-      subscription: commands.subscribe(partition, commands.keys.topicChannel(topic), watch),
-    });
+    const subscription = commands.subscribe(partition, commands.keys.topicChannel(topic), watch);
+    const feed = this.#feedOf(partition);
+    this.#watched.set(topic, { watch, subscription, feed });
+    const place = commands.keys.batchPlaceOf(partition);
+    feed.add(watch, () => commands.subscribe(place, commands.keys.batchChannel(place), feed));
     this.#scheduleRecheck();
     return watch;
+  }
+
+  #feedOf(partition: number): BatchFeed {
+    const place = this.#options.commands.keys.batchPlaceOf(partition);
+    let feed = this.#feeds.get(place);
+    if (feed === undefined) {
+      feed = new BatchFeed(this.#wakeList);
+      this.#feeds.set(place, feed);
+    }
+    return feed;
   }
 
   close(): void {
@@ -81,6 +96,8 @@ export class WatchTable {
       watch.stop();
     }
     this.#watched.clear();
+    for (const feed of this.#feeds.values()) feed.close();
+    this.#feeds.clear();
   }
 
   #release(watch: TopicWatch): void {
@@ -88,7 +105,15 @@ export class WatchTable {
     if (watched?.watch !== watch) return;
     this.#watched.delete(watch.topic);
     watched.subscription.close();
+    this.#leave(watched);
     watch.stop();
+  }
+
+  #leave({ watch, feed }: Watched): void {
+    feed.remove(watch);
+    if (!feed.isEmpty) return;
+    feed.close();
+    for (const [place, known] of this.#feeds) if (known === feed) this.#feeds.delete(place);
   }
 
   /** Reads the log, and tries again after a retryable error. The topic's readers only wait: they lose no record by an
