@@ -1,6 +1,7 @@
 // Opens the engine on Redis: connects, verifies that the servers keep what is promised and that the store has the
 // layout that this node uses, and builds the parts. A server that fails a check is refused at the start.
 import { Redis } from 'ioredis';
+import { BATCH_PAUSE_MS } from './append-lanes.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { BrokerEngine, FlowOf } from '../broker.ts';
 import type { FlowPolicyOf } from '../flow-policy.ts';
@@ -52,7 +53,9 @@ export interface RedisBrokerOptions extends Promised {
 /** @throws BrokerError invalid-config, unavailable */
 export async function openRedisBroker(options: RedisBrokerOptions): Promise<BrokerEngine> {
   const { clock, promise, newEpoch, onError, clockDecides = false, isClockTrusted = false } = options;
-  const keys = new RedisKeys(options.prefix ?? PREFIX_DEFAULT, options.partitions ?? PARTITIONS_DEFAULT);
+  const keys = new RedisKeys(options.prefix ?? PREFIX_DEFAULT, options.partitions ?? PARTITIONS_DEFAULT, {
+    isCluster: options.cluster === true && options.sentinel === undefined,
+  });
   const route = routeOf(options, keys);
   try {
     await route.start();
@@ -77,6 +80,8 @@ export async function openRedisBroker(options: RedisBrokerOptions): Promise<Brok
     return new RedisBroker({
       nodes,
       checkClock,
+      // Under a clock that tests move, no time passes between two calls.
+      batchPauseMs: clockDecides ? 0 : BATCH_PAUSE_MS,
       rules,
       flows: { flowOf: options.flowOf ?? (() => ''), policyOf: options.policyOf ?? (() => ({})) },
       onError,
@@ -162,7 +167,11 @@ function withAddress(url: string, address: string): string {
 
 async function checkLayout(nodes: RedisNodes): Promise<void> {
   const ours = { version: LAYOUT_VERSION, partitions: nodes.keys.partitions };
-  const { version, partitions } = decodeLayout(await nodes.run(LAYOUT, 0, encodeLayout(ours)));
+  const { keys } = nodes;
+  const places = Array.from({ length: keys.partitions }, (_, n) => n);
+  // The places that one call may have together. A proxy that has them on several servers refuses this call already.
+  const together = places.filter((n) => n !== 0 && keys.batchPlaceOf(n) === 0);
+  const { version, partitions } = decodeLayout(await nodes.run(LAYOUT, 0, encodeLayout(ours), together));
   if (version !== LAYOUT_VERSION)
     throw new BrokerError(
       'invalid-config',

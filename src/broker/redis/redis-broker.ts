@@ -23,6 +23,7 @@ import type { LiteTopicName, TopicPattern } from '../lite-topic.ts';
 import type { Position } from '../position.ts';
 import { TailReader } from '../tail/tail-reader.ts';
 import { RedisBlobs } from './blobs/redis-blobs.ts';
+import { AppendLanes } from './append-lanes.ts';
 import { AccountQuotas } from './accounts/account-quotas.ts';
 import { recountPartition, RECOUNT_MS } from './accounts/recount.ts';
 import { APPEND, APPEND_IN_RESERVE } from './commands/append.ts';
@@ -50,6 +51,8 @@ export interface RedisBrokerParts {
   readonly onError: (error: unknown) => void;
   /** Called once in each round of the sweep. */
   readonly checkClock: () => Promise<void>;
+  /** Between the begins of two calls with appends of tokens. */
+  readonly batchPauseMs: number;
 }
 
 export class RedisBroker implements BrokerEngine {
@@ -59,6 +62,7 @@ export class RedisBroker implements BrokerEngine {
   readonly #groups: RedisGroups;
   readonly #lister: RedisLister;
   readonly #quotas: AccountQuotas;
+  readonly #lanes: AppendLanes;
   readonly #sweep: PartitionSweep;
   #closed: Promise<void> | undefined;
 
@@ -75,6 +79,11 @@ export class RedisBroker implements BrokerEngine {
     this.#groups = new RedisGroups({ commands: nodes, broker: this, flows: parts.flows, onError });
     this.#lister = new RedisLister(nodes);
     this.#quotas = new AccountQuotas(nodes, rules.newEpoch, onError);
+    this.#lanes = new AppendLanes({
+      commands: nodes,
+      appendAlone: async (writes) => decodeAppend(await this.#appendAlone(writes)),
+      pauseMs: parts.batchPauseMs,
+    });
     this.#sweep = new PartitionSweep({
       commands: nodes,
       isKept: rules.isKept,
@@ -90,8 +99,10 @@ export class RedisBroker implements BrokerEngine {
     validateWrites(writes);
     const charged = chargedOf(writes);
     const account = charged && this.#parts.rules.accountOf?.(charged.topic);
-    if (charged === undefined || account === undefined) return decodeAppend(await this.#append(writes));
-    return this.#quotas.spend(account, charged, async (charge) => decodeCharged(await this.#append(writes, charge)));
+    if (charged === undefined || account === undefined) return this.#lanes.append(writes);
+    return this.#quotas.spend(account, charged, async (charge) =>
+      decodeCharged(await this.#appendAlone(writes, charge)),
+    );
   }
 
   async #recount(partition: number): Promise<void> {
@@ -100,8 +111,7 @@ export class RedisBroker implements BrokerEngine {
     await recountPartition(nodes, rules.accountOf, partition, { afterMs: RECOUNT_MS, slicesMax: SLICES_MAX });
   }
 
-  /** Not async: each token takes this path. */
-  #append(writes: readonly TopicWrite[], charge?: Charge): Promise<RedisReply> {
+  #appendAlone(writes: readonly TopicWrite[], charge?: Charge): Promise<RedisReply> {
     const { nodes, rules } = this.#parts;
     const [first] = writes;
     const partition = first === undefined ? 0 : nodes.keys.partitionOf(first.topic);
@@ -181,6 +191,7 @@ export class RedisBroker implements BrokerEngine {
     this.#sweep.close();
     this.#watches.close();
     await this.#groups.close();
+    await this.#lanes.drained();
     await this.#parts.nodes.close();
   }
 

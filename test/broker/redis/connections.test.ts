@@ -1,8 +1,18 @@
 // Connections that break at the worst moments: no append is written twice or lost, and no caller waits without end.
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import type { BrokerEngine } from '../../../src/broker/broker.ts';
+import type { Appended, BrokerEngine } from '../../../src/broker/broker.ts';
 import { systemClock } from '../../../src/base/clock.ts';
-import { CHAT, CollectedTail, append, batchOf, major, minor, outcome, readLines } from '../contract/subject.ts';
+import {
+  CHAT,
+  CollectedTail,
+  append,
+  batchOf,
+  major,
+  minor,
+  outcome,
+  readLines,
+  topicName,
+} from '../contract/subject.ts';
 import { eventually } from '../../support/wait-for.ts';
 import { RedisServer } from '../../support/redis-server.ts';
 import { TcpProxy } from '../../support/tcp-proxy.ts';
@@ -69,6 +79,25 @@ describe('a reply that is lost', () => {
     await healthy(broker);
     expect(await append(broker, CHAT, minor('written once'), fenced)).toEqual({ epoch, first: 1, next: 2 });
     expect(await readLines(broker, CHAT)).toEqual(['0M:start', '1m:written once']);
+  });
+
+  test('leaves the outcome of every append in a batch open, and each retry gets its own first answer', async () => {
+    const { proxy, broker } = await behindProxy();
+    const topics = ['a', 'b', 'c'].map((name) => topicName(`chat/${name}`));
+    const begun = await Promise.all(topics.map((topic) => append(broker, topic, major('start'), { takeFence: true })));
+    const appendAll = (): Promise<Appended>[] =>
+      topics.map((topic, i) =>
+        append(broker, topic, minor(`together ${topic}`), {
+          expect: { epoch: begun[i]?.epoch ?? '' },
+          fence: { fence: 0, seq: 1 },
+        }),
+      );
+    const cut = proxy.cutAfter(says('together chat/b'));
+    expect(await Promise.all(appendAll().map(outcome))).toEqual(['unavailable', 'unavailable', 'unavailable']);
+    await cut;
+    await healthy(broker);
+    expect(await Promise.all(appendAll())).toEqual(begun.map(({ epoch }) => ({ epoch, first: 1, next: 2 })));
+    for (const topic of topics) expect(await readLines(broker, topic)).toEqual(['0M:start', `1m:together ${topic}`]);
   });
 
   test('makes the second try of a conditional append a conflict', async () => {

@@ -13,6 +13,7 @@ import {
   nextOf,
   outcome,
   readLines,
+  topicName,
 } from '../contract/subject.ts';
 import { TestWorker } from '../contract/worker.ts';
 import { eventually } from '../../support/wait-for.ts';
@@ -56,6 +57,23 @@ describe('a restart', () => {
     const again = await append(broker, CHAT, major('c'));
     expect(again.epoch).not.toBe(epoch);
     expect(reasonOf(await broker.read(CHAT, { epoch, offset: 1 }))).toBe('epoch-changed');
+  });
+
+  test('refuses the next token of every run, also in a partition in which another topic was written since', async () => {
+    const server = await ownServer({ appendfsync: 'everysec' });
+    const broker = await new RedisStore(server).open({ promise: 'everysec', partitions: 1 });
+    const topics = ['a', 'b', 'c'].map((name) => topicName(`chat/${name}`));
+    const begun = await Promise.all(topics.map((topic) => append(broker, topic, major('a'), { takeFence: true })));
+    const tokens = (seq: number): Promise<string>[] =>
+      topics.slice(0, 2).map((topic, i) => {
+        const epoch = begun[i]?.epoch ?? '';
+        return outcome(append(broker, topic, minor('token'), { expect: { epoch }, fence: { fence: 0, seq } }));
+      });
+    expect(await Promise.all(tokens(1))).toEqual(['accepted', 'accepted']);
+    await restarted(server, broker);
+    expect(await Promise.all(tokens(2))).toEqual(['epoch-changed', 'epoch-changed']);
+    await append(broker, topicName('chat/c'), major('begins the era'));
+    expect(await Promise.all(tokens(2))).toEqual(['epoch-changed', 'epoch-changed']);
   });
 
   test('that may have lost the last second changes every epoch at the first write, and keeps the remaining records', async () => {

@@ -31,7 +31,23 @@ import { META, PARTITION_KEYS, TOPIC_KEYS } from '../keys.ts';
 /** The most leases and pauses that one script ends. The next script ends the rest. */
 const SWEEP_MAX = 100;
 
-export const QUEUE_LUA = `
+export const MATCH_LUA = `
+-- Names contain no other character that has a meaning in a Lua pattern.
+local function hl_matches(pattern, topic)
+  local escaped = string.gsub(pattern, '[.-]', '%%%0')
+  return string.find(topic, '^' .. string.gsub(escaped, '%*', '[^/]+') .. '$') ~= nil
+end
+
+-- Whether a known group, a value of P:q, consumes the topic. Every append goes through all groups, and most topics have
+-- no group, so the text before the first wildcard is compared first.
+local function hl_consumes(known, topic)
+  local space = string.find(known, ' ', 1, true)
+  local star = string.find(known, '*', space, true) or #known + 1
+  return string.sub(known, space + 1, star - 1) == string.sub(topic, 1, star - space - 1) and hl_matches(string.sub(known, space + 1), topic)
+end
+`;
+
+export const QUEUE_LUA = `${MATCH_LUA}
 local hl_classes = {'high', 'normal', 'low'}
 local hl_last_turn
 
@@ -50,24 +66,11 @@ local function hl_turn(part)
   return hl_last_turn
 end
 
--- Names contain no other character that has a meaning in a Lua pattern.
-local function hl_matches(pattern, topic)
-  local escaped = string.gsub(pattern, '[.-]', '%%%0')
-  return string.find(topic, '^' .. string.gsub(escaped, '%*', '[^/]+') .. '$') ~= nil
-end
-
--- Calls visit for every known group that consumes this topic, with the time (ms) since when the group is known. Every
--- append goes through all groups, and most topics have no group, so the text before the first wildcard is compared
--- first.
+-- Calls visit for every known group that consumes this topic, with the time (ms) since when the group is known.
 local function hl_each_group(part, topic, visit)
   local groups = redis.call('HGETALL', part .. '${PARTITION_KEYS.queue}')
   for i = 1, #groups, 2 do
-    local known = groups[i + 1]
-    local space = string.find(known, ' ', 1, true)
-    local star = string.find(known, '*', space, true) or #known + 1
-    if string.sub(known, space + 1, star - 1) == string.sub(topic, 1, star - space - 1) then
-      if hl_matches(string.sub(known, space + 1), topic) then visit(groups[i], tonumber(string.sub(known, 1, space - 1))) end
-    end
+    if hl_consumes(groups[i + 1], topic) then visit(groups[i], tonumber(string.match(groups[i + 1], '^%d+'))) end
   end
 end
 

@@ -29,7 +29,39 @@ import { READER_TTL_MIN_MS } from '../../lifetime.ts';
 const SLACK_MS = 60_000;
 const NO_REPLICATION_ID = '0'.repeat(40);
 
-export const TOPIC_LUA = `${PARTITION_LUA}${QUEUE_LUA}${ACCOUNT_LUA}
+/** Follows PARTITION_LUA. */
+export const LIFE_LUA = `
+-- What a topic has besides a plain TTL (META.life).
+local function hl_life(t, life)
+  local mode, born, ends = string.match(life, '^(%a) (%d+) (%S+)$')
+  t.mode, t.born, t.ends = mode, tonumber(born), tonumber(ends)
+end
+
+-- What the topic has after a write, as lifeAfter of lifetime.ts.
+local function hl_live(w, t, fields)
+  local hardMax = t.isNew and tonumber(w.hardMax) or nil
+  if not hardMax and (w.mode == '-' or w.mode == (t.mode or 'i')) then return end
+  if hardMax then t.ends = lifetime_now + hardMax end
+  t.mode = w.mode == '-' and 'i' or w.mode
+  t.born = t.born or lifetime_now
+  fields[#fields + 1] = '${META.life}'
+  fields[#fields + 1] = t.mode .. ' ' .. string.format('%.0f', t.born) .. ' ' .. (t.ends and string.format('%.0f', t.ends) or '-')
+end
+
+-- When a topic expires whose last write or last reader is now (lifetime.ts).
+local function hl_expiry(t)
+  local ttl = tonumber(t.ttl)
+  if not ttl then return t.ends end
+  local at
+  if t.mode == 'a' then at = t.born + ttl
+  elseif t.mode == 'r' then at = lifetime_now + math.max(ttl, ${READER_TTL_MIN_MS})
+  else at = lifetime_now + ttl end
+  if t.ends and t.ends < at then return t.ends end
+  return at
+end
+`;
+
+export const TOPIC_LUA = `${PARTITION_LUA}${QUEUE_LUA}${ACCOUNT_LUA}${LIFE_LUA}
 local hl_era
 
 local function hl_see()
@@ -70,35 +102,6 @@ local function hl_end(t, reason)
   redis.call('ZREM', part .. '${PARTITION_KEYS.names}', t.name)
   redis.call('ZREM', part .. '${PARTITION_KEYS.due}', t.name)
   redis.call('SPUBLISH', part .. '${TOPIC_KEYS.channel}' .. t.name, 'end')
-end
-
--- What a topic has besides a plain TTL (META.life).
-local function hl_life(t, life)
-  local mode, born, ends = string.match(life, '^(%a) (%d+) (%S+)$')
-  t.mode, t.born, t.ends = mode, tonumber(born), tonumber(ends)
-end
-
--- What the topic has after a write, as lifeAfter of lifetime.ts.
-local function hl_live(w, t, fields)
-  local hardMax = t.isNew and tonumber(w.hardMax) or nil
-  if not hardMax and (w.mode == '-' or w.mode == (t.mode or 'i')) then return end
-  if hardMax then t.ends = lifetime_now + hardMax end
-  t.mode = w.mode == '-' and 'i' or w.mode
-  t.born = t.born or lifetime_now
-  fields[#fields + 1] = '${META.life}'
-  fields[#fields + 1] = t.mode .. ' ' .. string.format('%.0f', t.born) .. ' ' .. (t.ends and string.format('%.0f', t.ends) or '-')
-end
-
--- When a topic expires whose last write or last reader is now (lifetime.ts).
-local function hl_expiry(t)
-  local ttl = tonumber(t.ttl)
-  if not ttl then return t.ends end
-  local at
-  if t.mode == 'a' then at = t.born + ttl
-  elseif t.mode == 'r' then at = lifetime_now + math.max(ttl, ${READER_TTL_MIN_MS})
-  else at = lifetime_now + ttl end
-  if t.ends and t.ends < at then return t.ends end
-  return at
 end
 
 local function hl_topic(name)

@@ -52,9 +52,15 @@ export interface RedisCommands {
   readonly keys: RedisKeys;
   readonly clock: Clock;
   /** Calls `script` with KEYS[1] = the place's tag, ARGV = [time, ...args], atomically on the master that has it. An
-   *  error means that it may or may not have run, unless its code says otherwise.
+   *  error means that it may or may not have run, unless its code says otherwise. `others`: places on the same server,
+   *  whose tags follow in KEYS.
    *  @throws BrokerError unavailable, disk-full, corrupt, closed, overloaded (not sent) */
-  run(script: RedisScript, place: number, args: readonly (string | number)[]): Promise<RedisReply>;
+  run(
+    script: RedisScript,
+    place: number,
+    args: readonly (string | number)[],
+    others?: readonly number[],
+  ): Promise<RedisReply>;
   /** Subscribes now or as soon as the node can be reached, again after every reconnect, until it is closed. Several
    *  listeners may share a channel. Never throws: for a channel that cannot be subscribed, `subscribed` is never
    *  called. */

@@ -11,6 +11,8 @@ const MEANINGS: Readonly<Record<string, BrokerErrorCode>> = {
   NOAUTH: 'invalid-config',
   WRONGPASS: 'invalid-config',
   NOPERM: 'invalid-config',
+  // What should be one server is several, behind a proxy that spreads the keys.
+  CROSSSLOT: 'invalid-config',
   READONLY: 'unavailable',
   LOADING: 'unavailable',
   MASTERDOWN: 'unavailable',

@@ -77,17 +77,17 @@ export class RedisNode {
 
   /** @throws what ioredis throws, and BrokerError unavailable: it does not keep what is promised, or too few replicas
    *  do */
-  async run(script: RedisScript, tag: string, args: readonly (string | number)[]): Promise<RedisReply> {
+  async run(script: RedisScript, tags: readonly string[], args: readonly (string | number)[]): Promise<RedisReply> {
     if (this.#standing.kind !== 'verified') await this.#mustBeVerified();
     const promised = script.isPromised ? this.#promised : undefined;
     const redis = promised?.redis ?? this.#commands;
     try {
-      return await call(redis, promised?.wait, script, tag, args);
+      return await call(redis, promised?.wait, script, tags, args);
     } catch (error) {
       // The script did not run, so it may be sent again.
       if (!isReplyError(error) || wordOf(error.message) !== 'NOSCRIPT') throw error;
       await this.#load(redis, script);
-      return call(redis, promised?.wait, script, tag, args);
+      return call(redis, promised?.wait, script, tags, args);
     }
   }
 
@@ -190,11 +190,11 @@ async function call(
   redis: Redis,
   wait: ReplicaWait | undefined,
   script: RedisScript,
-  tag: string,
+  tags: readonly string[],
   args: readonly (string | number)[],
 ): Promise<RedisReply> {
-  // eslint-disable-next-line no-restricted-syntax -- at most APPEND_WRITES_MAX headers and APPEND_RECORDS_MAX records
-  const reply = redis.evalsha(script.sha, 1, tag, ...args) as Promise<RedisReply>;
+  // eslint-disable-next-line no-restricted-syntax -- at most APPEND_RECORDS_MAX records, or the writes of one batch
+  const reply = redis.evalsha(script.sha, tags.length, ...tags, ...args) as Promise<RedisReply>;
   if (wait === undefined) return reply;
   const [answer] = await Promise.all([reply, wait.forWhatWasSent()]);
   return answer;

@@ -57,7 +57,12 @@ export class RedisNodes implements RedisCommands {
     return this.#isFull ? 'full' : 'ready';
   }
 
-  async run(script: RedisScript, place: number, args: readonly (string | number)[]): Promise<RedisReply> {
+  async run(
+    script: RedisScript,
+    place: number,
+    args: readonly (string | number)[],
+    others: readonly number[] = [],
+  ): Promise<RedisReply> {
     if (this.#isClosed) throw new BrokerError('closed', 'the broker was closed');
     const chars = charsOf(args);
     if (this.#inFlight >= IN_FLIGHT_MAX || this.#chars + chars > IN_FLIGHT_CHARS_MAX) {
@@ -66,7 +71,7 @@ export class RedisNodes implements RedisCommands {
     this.#inFlight += 1;
     this.#chars += chars;
     try {
-      const reply = await this.#run(script, place, args);
+      const reply = await this.#run(script, place, args, others);
       if (script.needsRoom) this.#isFull = false;
       return reply;
     } catch (error) {
@@ -108,15 +113,21 @@ export class RedisNodes implements RedisCommands {
     this.#route.close();
   }
 
-  async #run(script: RedisScript, place: number, args: readonly (string | number)[]): Promise<RedisReply> {
-    const tag = this.keys.tag(place);
+  async #run(
+    script: RedisScript,
+    place: number,
+    args: readonly (string | number)[],
+    others: readonly number[],
+  ): Promise<RedisReply> {
+    const tags = [this.keys.tag(place)];
+    for (const other of others) tags.push(this.keys.tag(other));
     for (let redirections = 0; ; redirections += 1) {
       try {
         const vouched = this.#route.vouched(place);
         const time = this.#time();
         return await this.#route
           .nodeOf(place)
-          .run(script, tag, [vouched === undefined ? time : `${time} ${vouched}`, ...args]);
+          .run(script, tags, [vouched === undefined ? time : `${time} ${vouched}`, ...args]);
       } catch (error) {
         const address = movedTo(error);
         if (address === undefined || redirections === REDIRECTIONS_MAX) throw error;
