@@ -1,4 +1,4 @@
-// A Redis server under measurement: Debian's binary, in a folder of its own, with an append-only file.
+// A Redis server under measurement: Debian's binary, in a folder of its own.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -18,25 +18,16 @@ export class RedisProcess {
     this.port = port;
   }
 
-  static async start(appendfsync: 'always' | 'everysec'): Promise<RedisProcess> {
+  /** `keeps`: when it flushes its append-only file; with `memory` it has none. `cores`: as taskset takes them. */
+  static async start(keeps: 'always' | 'everysec' | 'memory', cores?: string): Promise<RedisProcess> {
     const folder = await mkdtemp(join(tmpdir(), 'holdline-load-redis-'));
     const port = await freePort();
-    const settings = [
-      '--port',
-      String(port),
-      '--bind',
-      '127.0.0.1',
-      '--dir',
-      folder,
-      '--save',
-      '',
-      '--appendonly',
-      'yes',
-      '--appendfsync',
-      appendfsync,
-    ];
-    const child = spawn('redis-server', settings, { stdio: 'ignore' });
-    await answering(port);
+    const place = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', ''];
+    const file = keeps === 'memory' ? ['--appendonly', 'no'] : ['--appendonly', 'yes', '--appendfsync', keeps];
+    const command = ['redis-server', ...place, ...file];
+    const [program = '', ...args] = cores === undefined ? command : ['taskset', '-c', cores, ...command];
+    const child = spawn(program, args, { stdio: 'ignore' });
+    await listening(port);
     return new RedisProcess(child, folder, port);
   }
 
@@ -44,12 +35,12 @@ export class RedisProcess {
     return `redis://127.0.0.1:${this.port}`;
   }
 
-  get pid(): number | undefined {
-    return this.#child.pid;
+  get pid(): number {
+    return this.#child.pid ?? 0;
   }
 
   cpuMs(): number {
-    return cpuMsOf(this.#child.pid ?? 0);
+    return cpuMsOf(this.pid);
   }
 
   async stop(): Promise<void> {
@@ -60,7 +51,7 @@ export class RedisProcess {
   }
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
@@ -68,7 +59,8 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-async function answering(port: number): Promise<void> {
+/** Resolves when something listens there. */
+export async function listening(port: number): Promise<void> {
   for (;;) {
     const socket = connect(port, '127.0.0.1');
     const isUp = await new Promise<boolean>((resolve) => {
