@@ -22,7 +22,7 @@ async function proxy(request: IncomingMessage, response: ServerResponse): Promis
       if (event !== undefined) response.write(event);
     },
   });
-  for await (const piece of upstream.body ?? []) parser.feed(decoder.decode(piece as Uint8Array, { stream: true }));
+  for await (const piece of upstream.body ?? []) parser.feed(decoder.decode(piece, { stream: true }));
   response.end();
 }
 

@@ -35,7 +35,7 @@ const USUAL: LabPlan = {
   systems: SYSTEM_NAMES,
   searches: 3,
   step: 1000,
-  top: 30_000,
+  top: 40_000,
   beyond: [],
   hasTls: false,
   name: 'lab',
