@@ -124,7 +124,7 @@ export class Bench {
       env: { ...environmentOf(system, around), ...options.env },
       nodeOptions: options.nodeOptions ?? [],
     });
-    await Promise.all([listening(modelPort), listening(port)]);
+    await Promise.all([model.alive(listening(modelPort)), started.alive(listening(port))]);
     return new Bench(system, options, { folder, secret, model, viewer, redis, port, process: started });
   }
 

@@ -2,7 +2,7 @@
 // them.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { cpuMsOf, NODE_OPTIONS } from '../server-process.ts';
 
 export interface PinnedPlan {
@@ -16,8 +16,10 @@ export interface PinnedPlan {
 
 export class PinnedProcess {
   readonly #child: ChildProcess;
+  readonly #script: string;
 
   constructor({ core, script, args, env = {}, nodeOptions = [] }: PinnedPlan) {
+    this.#script = script;
     this.#child = spawn('taskset', ['-c', core, process.execPath, ...NODE_OPTIONS, ...nodeOptions, script, ...args], {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       env: { ...process.env, ...env },
@@ -32,6 +34,17 @@ export class PinnedProcess {
     return cpuMsOf(this.pid);
   }
 
+  /** CPU ms of each thread by its name; the main thread is `main`, and threads of one name count together. */
+  cpuMsByThread(): ReadonlyMap<string, number> {
+    const sums = new Map<string, number>();
+    for (const thread of readdirSync(`/proc/${this.pid}/task`)) {
+      const folder = `/proc/${this.pid}/task/${thread}`;
+      const name = thread === String(this.pid) ? 'main' : readFileSync(`${folder}/comm`, 'utf8').trim();
+      sums.set(name, (sums.get(name) ?? 0) + Number(readFileSync(`${folder}/schedstat`, 'utf8').split(' ')[0]) / 1e6);
+    }
+    return sums;
+  }
+
   residentMb(): number {
     return residentMbOf(this.pid);
   }
@@ -42,18 +55,29 @@ export class PinnedProcess {
 
   /** @throws Error if the process ends before it answers */
   async ask(message: object): Promise<unknown> {
-    const ended = new AbortController();
-    const gone = once(this.#child, 'exit', ended).then(() => {
-      throw new Error('a process of the lab ended while it was asked');
-    });
-    const answered = once(this.#child, 'message', ended) as Promise<[unknown]>;
+    const settled = new AbortController();
+    const answered = once(this.#child, 'message', settled) as Promise<[unknown]>;
     this.#child.send(message);
     try {
-      return (await Promise.race([answered, gone]))[0];
+      return (await this.alive(answered))[0];
     } finally {
-      ended.abort();
-      gone.catch(() => undefined);
+      settled.abort();
       answered.catch(() => undefined);
+    }
+  }
+
+  /** What `awaited` gives. @throws Error if the process ends first: nothing would come any more */
+  async alive<T>(awaited: Promise<T>): Promise<T> {
+    const settled = new AbortController();
+    const gone = once(this.#child, 'exit', settled).then(() => {
+      throw new Error(`a process of the lab ended too early: ${this.#script}`);
+    });
+    if (this.#child.exitCode !== null) throw new Error(`a process of the lab has ended: ${this.#script}`);
+    try {
+      return await Promise.race([awaited, gone]);
+    } finally {
+      settled.abort();
+      gone.catch(() => undefined);
     }
   }
 
