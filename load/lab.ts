@@ -8,21 +8,13 @@
 import { loadavg } from 'node:os';
 import { pause, withBench, type Window } from './lab/bench.ts';
 import { readPlan, rotated, type LabPlan, type Load } from './lab/plan.ts';
-import { search, type Search } from './lab/search.ts';
+import { RATE, search } from './lab/search.ts';
+import type { BeyondSample, LabResults, SearchSample } from './lab/results-page.ts';
+import { median, type Sample } from './lab/summary.ts';
 import { SYSTEMS, type SystemName } from './lab/systems.ts';
 import { describeRun, keepResults } from './results.ts';
 
 const WARM_UP_MS = 3000;
-
-export interface Sample extends Window, Load {
-  readonly system: SystemName;
-  readonly round: number;
-}
-
-export interface SearchSample extends Search {
-  readonly system: SystemName;
-  readonly round: number;
-}
 
 async function measure(name: SystemName, load: Load, { hasTls, seconds }: LabPlan): Promise<Window> {
   return withBench(SYSTEMS[name], { rate: load.rate, hasTls }, async (bench) => {
@@ -60,6 +52,27 @@ async function searchRounds(plan: LabPlan): Promise<SearchSample[]> {
   return found;
 }
 
+/** Each system at multiples of its own highest load: what it does when more comes than it can carry. */
+async function measureBeyond(plan: LabPlan, found: readonly SearchSample[]): Promise<BeyondSample[]> {
+  const measured: BeyondSample[] = [];
+  for (let round = 0; round < plan.rounds; round++) {
+    for (const factor of plan.beyond) {
+      for (const system of rotated(plan.systems, round)) {
+        const chats = Math.round((factor * highestOf(found, system)) / RATE);
+        if (chats === 0) continue;
+        const window = await measure(system, { chats, rate: RATE }, plan);
+        measured.push({ system, round, factor, chats, rate: RATE, ...window });
+        say(`${round} ${factor} x the highest load, ${chats}x${RATE} ${system}`, window);
+      }
+    }
+  }
+  return measured;
+}
+
+function highestOf(found: readonly SearchSample[], system: SystemName): number {
+  return median(found.filter((one) => one.system === system).map(({ highestPerSecond }) => highestPerSecond));
+}
+
 function say(what: string, window: Window): void {
   const { micros, nodeMicros, redisMicros, p50Ms, p99Ms, maxMs, deliveredShare, cpuPercent, violations } = window;
   const cpu = `${micros} µs (node ${nodeMicros}, redis ${redisMicros}), core ${cpuPercent} %`;
@@ -76,12 +89,14 @@ const [loadBefore] = loadavg();
 const begun = Date.now();
 const samples = await measureRounds(plan);
 const searches = await searchRounds(plan);
-const results = {
+const beyond = await measureBeyond(plan, searches);
+const results: LabResults = {
   ...describeRun(),
   loadBefore,
   minutes: Math.round((Date.now() - begun) / 60_000),
   plan,
   samples,
   searches,
+  beyond,
 };
-keepResults(results, `-${plan.name}`);
+keepResults({ ...results }, `-${plan.name}`);

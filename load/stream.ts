@@ -1,3 +1,5 @@
+// A microscope, and not the job: the model of these runs lives inside the server and costs nothing, so that what follows it
+// (log, tail, wire) is seen enlarged. What users have, with a model server at the other end of a socket, lab.ts measures.
 // Live runs: N chats, each streaming R tokens a second to one reader, fsync=always; and in the same run the bare
 // loop with as many, before and after, because a machine that others share gets slower and faster by a half within
 // minutes. Gives append → client p50 and p99, CPU per delivered token of each, and their ratio.

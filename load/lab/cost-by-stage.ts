@@ -91,7 +91,7 @@ async function read(args: readonly string[]): Promise<Profiled> {
     return {
       profile: JSON.parse(readFileSync(first, 'utf8')) as CpuProfile,
       tokens: Number(second),
-      micros: undefined,
+      threads: undefined,
     };
   const name = SYSTEM_NAMES.find((one) => one === first);
   if (name === undefined) throw new Error(`there is no system ${first}: ${SYSTEM_NAMES.join(', ')}`);

@@ -11,7 +11,8 @@ const MISSES_MAX = 2;
 const DELIVERED_MIN = 0.9;
 const SETTLE_MS = 1500;
 const STEP_SECONDS = 3;
-const RATE = 20;
+/** Tokens a second of each chat. */
+export const RATE = 20;
 /** Steps of the plan's width; those after them are twice as wide. */
 const NARROW_STEPS = 10;
 /** A model server that writes its tokens so late was disturbed by a neighbour, or is at its own end: the step says nothing

@@ -4,6 +4,7 @@
 // file decides. Pure.
 
 export const STAGES = [
+  'read',
   'ingest',
   'writer',
   'append',
@@ -20,7 +21,8 @@ export type Stage = (typeof STAGES)[number];
 
 /** What each stage is, for the table. */
 export const STAGE_TITLES: Readonly<Record<Stage, string>> = {
-  ingest: "reading and parsing the model server's stream",
+  read: 'bytes from the sockets of the model server and of Redis, before anybody parses them',
+  ingest: 'the client of the model server and the parser of its stream',
   writer: "the worker's run and its token writer",
   append: 'rules of an append, its record and its topic',
   commit: 'frames, checksums and the write of a batch',
@@ -66,6 +68,7 @@ const OTHER_RULES: readonly Rule[] = [
     /\/node_modules\/(eventsource-parser|undici)\/|^node:internal\/(deps\/undici|webstreams)|^node:_http_client/,
   ],
   ['write', /\/node_modules\/(fastify|ws)\/|^node:_http_(outgoing|server)/],
+  ['read', /^node:(internal\/(streams\/readable|stream_base_commons)|net|_tls_wrap|_http_common|_http_incoming)$/],
 ];
 
 export interface StageTime {
