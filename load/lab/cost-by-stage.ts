@@ -2,14 +2,18 @@
 // measured, and prints a table. Holdline runs from the files that the compiler wrote, one for each source, because
 // the bundle in dist/ no longer says which file a function came from. With a profile and its number of tokens it reads
 // those instead and measures nothing.
-//   node dist-load/load/lab/cost-by-stage.js [system=holdline] [chats=200] [rate=20] [seconds=10] [folder of the profile]
+// With a name it also writes load/results/<date>-<commit>-<name>.json, of which results-page.ts makes a table. LOAD_PROFILE is
+// the folder that keeps the profile.
+//   node dist-load/load/lab/cost-by-stage.js [system=holdline] [chats=200] [rate=20] [seconds=10] [name]
 //   node dist-load/load/lab/cost-by-stage.js <file.cpuprofile> <tokens>
 import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { describeRun, keepResults } from '../results.ts';
+import { PROFILE } from '../server-process.ts';
 import { pause, withBench, type Bench, type Window } from './bench.ts';
-import { STAGE_TITLES, timeByStage, unattributed, type CpuProfile } from './stages.ts';
+import { stagesTable, timeByStage, unattributed, type CpuProfile, type StageCost } from './stages.ts';
 import { SYSTEM_NAMES, SYSTEMS, type SystemName } from './systems.ts';
 
 const WARM_UP_MS = 5000;
@@ -27,13 +31,8 @@ interface Profiled {
   readonly threads: ReadonlyMap<string, number> | undefined;
 }
 
-async function profileSystem(
-  name: SystemName,
-  chats: number,
-  rate: number,
-  seconds: number,
-  folder: string,
-): Promise<Profiled> {
+async function profileSystem(name: SystemName, chats: number, rate: number, seconds: number): Promise<Profiled> {
+  const folder = PROFILE ?? join(tmpdir(), 'holdline-profiles');
   const options = {
     rate,
     hasTls: false,
@@ -52,8 +51,7 @@ async function profileSystem(
     const profiled = await bench.measure(seconds);
     await bench.process.ask({ do: 'keep', file });
     console.log(`without the profile ${JSON.stringify(window)}\nwith ${file} ${JSON.stringify(profiled)}`);
-    const profile = JSON.parse(readFileSync(file, 'utf8')) as CpuProfile;
-    return { profile, tokens: profiled.deliveredPerSecond * seconds, threads };
+    return { profile: readProfile(file), tokens: profiled.deliveredPerSecond * seconds, threads };
   });
 }
 
@@ -71,35 +69,42 @@ async function measureThreads(
 }
 
 /** The profile itself costs CPU, so it gives the shares of the stages, and the window without it what the main thread costs. */
-function table({ profile, tokens, threads }: Profiled): string {
+function costOf({ profile, tokens, threads }: Profiled): StageCost {
   const stages = timeByStage(profile);
   const sum = stages.reduce((all, { micros }) => all + micros, 0);
   const main = threads?.get('main') ?? sum / tokens;
-  const rows = stages.map(
-    ({ stage, micros }) => `| ${stage} | ${((micros / sum) * main).toFixed(1)} | ${STAGE_TITLES[stage]} |`,
-  );
-  const others = [...(threads ?? [])]
-    .filter(([name, micros]) => name !== 'main' && micros >= SHOWN_MICROS)
-    .map(([name, micros]) => `| threads \`${name}\` | ${micros.toFixed(1)} | |`);
-  const all = [...(threads?.values() ?? [main])].reduce((total, micros) => total + micros, 0);
-  return ['| stage | µs a token | |', '|---|---|---|', ...rows, ...others, `| all | ${all.toFixed(1)} | |`].join('\n');
+  const others = [...(threads ?? [])].filter(([name, micros]) => name !== 'main' && micros >= SHOWN_MICROS);
+  return {
+    stages: stages.map(({ stage, micros }) => ({ stage, micros: rounded((micros / sum) * main) })),
+    otherThreads: rounded(others.reduce((all, [, micros]) => all + micros, 0)),
+  };
 }
 
-async function read(args: readonly string[]): Promise<Profiled> {
-  const [first = 'holdline', second, rate = '20', seconds = '10', folder] = args;
-  if (first.endsWith('.cpuprofile'))
-    return {
-      profile: JSON.parse(readFileSync(first, 'utf8')) as CpuProfile,
-      tokens: Number(second),
-      threads: undefined,
-    };
-  const name = SYSTEM_NAMES.find((one) => one === first);
-  if (name === undefined) throw new Error(`there is no system ${first}: ${SYSTEM_NAMES.join(', ')}`);
-  const profiles = folder ?? process.env['LOAD_PROFILE'] ?? join(tmpdir(), 'holdline-profiles');
-  return profileSystem(name, Number(second ?? 200), Number(rate), Number(seconds), profiles);
+function rounded(micros: number): number {
+  return Number(micros.toFixed(1));
 }
 
-const profiled = await read(process.argv.slice(2));
-console.log(table(profiled));
-for (const { name, micros } of unattributed(profiled.profile).slice(0, SHOWN))
-  console.log(`other: ${(micros / profiled.tokens).toFixed(2)} µs ${name}`);
+const [first = 'holdline', second, rate = '20', seconds = '10', name] = process.argv.slice(2);
+const load = { chats: Number(second ?? 200), rate: Number(rate) };
+
+async function profiledNow(): Promise<Profiled> {
+  if (first.endsWith('.cpuprofile')) return { profile: readProfile(first), tokens: Number(second), threads: undefined };
+  return profileSystem(systemNamed(first), load.chats, load.rate, Number(seconds));
+}
+
+function systemNamed(text: string): SystemName {
+  const known = SYSTEM_NAMES.find((one) => one === text);
+  if (known === undefined) throw new Error(`there is no system ${text}: ${SYSTEM_NAMES.join(', ')}`);
+  return known;
+}
+
+function readProfile(file: string): CpuProfile {
+  return JSON.parse(readFileSync(file, 'utf8')) as CpuProfile;
+}
+
+const profiled = await profiledNow();
+const cost = costOf(profiled);
+console.log(stagesTable([{ title: 'µs a token', cost }]));
+for (const { name: other, micros } of unattributed(profiled.profile).slice(0, SHOWN))
+  console.log(`other: ${(micros / profiled.tokens).toFixed(2)} µs ${other}`);
+if (name !== undefined) keepResults({ ...describeRun(), system: systemNamed(first), ...load, ...cost }, `-${name}`);

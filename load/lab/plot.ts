@@ -55,7 +55,7 @@ export function barPlot({ title, bars, legend }: BarPlot): string {
 }
 
 const LINE_LEFT = 60;
-const LINE_RIGHT = 230;
+const LINE_RIGHT = 260;
 const LINE_TOP = 40;
 const LINE_HEIGHT = 300;
 

@@ -1,17 +1,18 @@
 // Makes load/RESULTS.md and its plots from the files of load/results. The page is a pure function of them; the edge at
 // the end of this file reads and writes.
 //   node dist-load/load/lab/results-page.js now=<file> [before=<file>] [tls=<file>] [tls-before=<file>] [idle=<file>]
-//     [resume=<file>]
-// `idle` and `resume` are what load/idle.ts and load/resume.ts print.
+//     [resume=<file>] [stages=<file>,<file>…]
+// `idle` and `resume` are what load/idle.ts and load/resume.ts print; `stages` is what cost-by-stage.ts keeps, one column for each file.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { IdleFigures } from '../idle.ts';
 import type { Run } from '../results.ts';
 import type { ResumeFigures } from '../resume.ts';
-import type { LabPlan } from './plan.ts';
+import type { LabPlan, Load } from './plan.ts';
 import { barPlot, linePlot } from './plot.ts';
 import { P99_BOUND_MS, type Search } from './search.ts';
+import { stagesTable, type StageCost } from './stages.ts';
 import { median, summarize, type Row, type Sample } from './summary.ts';
 import { SYSTEM_NAMES, SYSTEMS, YARDSTICK, type SystemName } from './systems.ts';
 
@@ -50,6 +51,12 @@ export interface PageParts {
   readonly tlsBefore?: Named<LabResults>;
   readonly idle?: Named<readonly IdleFigures[]>;
   readonly resume?: Named<ResumeFigures>;
+  readonly stages?: readonly Named<StagesResults>[];
+}
+
+/** One file of cost-by-stage.ts. */
+export interface StagesResults extends Run, Load, StageCost {
+  readonly system: SystemName;
 }
 
 export interface Page {
@@ -64,7 +71,13 @@ The job as users have it: a model server at the other end of a socket, one viewe
 they would take instead, in one run. [README.md](README.md#the-lab) says how it is measured and what each figure means. This
 page is made of the files that it names by \`load/lab/results-page.ts\`; do not edit it.`;
 
-export function resultsPage({ now, before, tls, tlsBefore, idle, resume }: PageParts): Page {
+const STAGES_TEXT = `CPU µs of Holdline's process for a token, Redis not counted ([README.md](README.md#the-lab)).`;
+
+function stageColumn({ file, results }: Named<StagesResults>): Parameters<typeof stagesTable>[0][number] {
+  return { title: `${SYSTEMS[results.system].title}, ${loadName(results)}, \`${file}\``, cost: results };
+}
+
+export function resultsPage({ now, before, tls, tlsBefore, idle, resume, stages = [] }: PageParts): Page {
   const rows = summarize(now.results.samples);
   const plots = plotsOf(now.results, rows);
   const markdown = [
@@ -74,6 +87,7 @@ export function resultsPage({ now, before, tls, tlsBefore, idle, resume }: PageP
     ...(before === undefined ? [] : ['## Before and now', comparison(summarize(before.results.samples), rows)]),
     ...(tls === undefined ? [] : section('With TLS to the model server', tls)),
     ...(tlsBefore === undefined ? [] : section('With TLS, before', tlsBefore)),
+    ...(stages.length === 0 ? [] : ['## A token, by stage', STAGES_TEXT, stagesTable(stages.map(stageColumn))]),
     ...(idle === undefined ? [] : ['## Idle connections', `\`${idle.file}\``, idleTable(idle.results)]),
     ...(resume === undefined
       ? []
@@ -245,12 +259,16 @@ function plotsOf(results: LabResults, rows: readonly Row[]): ReadonlyMap<string,
   return plots;
 }
 
-/** p99 over the load, of the first search of each system. */
+/** p99 over the load, the median of the searches that reached it. */
 function latencyPlot({ searches }: LabResults): string {
   const lines = SYSTEM_NAMES.flatMap((system) => {
-    const first = searches.find((search) => search.system === system);
-    if (first === undefined) return [];
-    const points = first.steps.map(({ offeredPerSecond, p99Ms }) => [offeredPerSecond, p99Ms] as const);
+    const steps = searches.filter((search) => search.system === system).flatMap((search) => search.steps);
+    if (steps.length === 0) return [];
+    const loads = [...new Set(steps.map(({ offeredPerSecond }) => offeredPerSecond))].sort((a, b) => a - b);
+    const points = loads.map((load) => {
+      const own = steps.filter(({ offeredPerSecond }) => offeredPerSecond === load);
+      return [load, median(own.map(({ p99Ms }) => p99Ms))] as const;
+    });
     return [{ label: plainTitle(system), points }];
   });
   return linePlot({
@@ -294,7 +312,7 @@ function readPart<T>(path: string): Named<T> {
 /** @throws Error if an argument is no part of the page */
 function readParts(args: readonly string[]): PageParts {
   const paths = new Map(args.map((arg) => arg.split('=', 2) as [string, string]));
-  const known = ['now', 'before', 'tls', 'tls-before', 'idle', 'resume'];
+  const known = ['now', 'before', 'tls', 'tls-before', 'idle', 'resume', 'stages'];
   for (const key of paths.keys()) if (!known.includes(key)) throw new Error(`${key}: there are ${known.join(', ')}`);
   const part = <T>(key: string): Named<T> | undefined => {
     const path = paths.get(key);
@@ -308,8 +326,14 @@ function readParts(args: readonly string[]): PageParts {
     part<LabResults>('tls-before'),
   ];
   const [idle, resume] = [part<readonly IdleFigures[]>('idle'), part<ResumeFigures>('resume')];
+  const stages =
+    paths
+      .get('stages')
+      ?.split(',')
+      .map((path) => readPart<StagesResults>(path)) ?? [];
   return {
     now,
+    stages,
     ...(before === undefined ? {} : { before }),
     ...(tls === undefined ? {} : { tls }),
     ...(tlsBefore === undefined ? {} : { tlsBefore }),

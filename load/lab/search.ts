@@ -10,6 +10,8 @@ const MISSES_MAX = 2;
 /** Of what was offered: a backlog that drains gives a little more or less. */
 const DELIVERED_MIN = 0.9;
 const SETTLE_MS = 1500;
+/** Before the first step, in which the compiler of a new process still works. */
+const WARM_UP_MS = 3000;
 const STEP_SECONDS = 3;
 /** Tokens a second of each chat. */
 export const RATE = 20;
@@ -39,6 +41,7 @@ export async function search(system: System, { step, top, hasTls }: SearchOption
     const steps: Window[] = [];
     for (let load = step; load <= top && !isOver(steps); load = nextLoad(load, step)) {
       await bench.open(Math.round(load / RATE) - bench.chats);
+      if (steps.length === 0) await pause(WARM_UP_MS);
       steps.push(await measureUndisturbed(bench));
     }
     return { highestPerSecond: highestOf(steps), isAtLeast: !isEndOfSystem(steps), steps };

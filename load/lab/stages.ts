@@ -141,3 +141,31 @@ function firstMatch(
   }
   return undefined;
 }
+
+/** The cost of a token. */
+export interface StageCost {
+  readonly stages: readonly StageTime[];
+  /** What no profile of the main thread sees: flushes, collections and the compiler. */
+  readonly otherThreads: number;
+}
+
+/** One column for each measurement. A stage that none of them has a tenth of a microsecond of is left out. */
+export function stagesTable(columns: readonly { readonly title: string; readonly cost: StageCost }[]): string {
+  const microsOf = (cost: StageCost, stage: Stage): number =>
+    cost.stages.find((one) => one.stage === stage)?.micros ?? 0;
+  const row = (name: string, values: readonly number[], title: string): string =>
+    `| ${[name, ...values.map((value) => value.toFixed(1)), title].join(' | ')} |`;
+  const rows = STAGES.flatMap((stage) => {
+    const values = columns.map(({ cost }) => microsOf(cost, stage));
+    return values.every((value) => value < 0.1) ? [] : [row(stage, values, STAGE_TITLES[stage])];
+  });
+  const others = columns.map(({ cost }) => cost.otherThreads);
+  const sums = columns.map(({ cost }) => cost.stages.reduce((all, { micros }) => all + micros, cost.otherThreads));
+  return [
+    `| stage | ${columns.map(({ title }) => title).join(' | ')} | |`,
+    `|${'---|'.repeat(columns.length + 2)}`,
+    ...rows,
+    row('other threads', others, 'flushes, collections, the compiler'),
+    row('all', sums, ''),
+  ].join('\n');
+}

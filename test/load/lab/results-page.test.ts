@@ -137,6 +137,22 @@ describe('the page', () => {
     for (const name of plots.keys()) expect(markdown).toContain(`(results/${name})`);
     expect(plots.get('lab-cpu-200x20.svg')).toContain('100 µs');
   });
+
+  it('draws the median p99 of the searches at each load', () => {
+    const at = (p99Ms: number): LabResults['searches'][number] => ({
+      system: 'holdline',
+      round: 0,
+      highestPerSecond: 1000,
+      isAtLeast: false,
+      steps: [{ ...WINDOW, offeredPerSecond: 1000, p99Ms }],
+    });
+    const plotOf = (...p99s: number[]): string | undefined =>
+      resultsPage({ now: { ...now, results: { ...now.results, searches: p99s.map(at) } } }).plots.get(
+        'lab-latency.svg',
+      );
+    expect(plotOf(1, 10, 1000)).toBe(plotOf(10));
+    expect(plotOf(1)).not.toBe(plotOf(10));
+  });
 });
 
 describe('a plot', () => {
@@ -187,7 +203,7 @@ describe('a plot', () => {
       { label: 'b', points: [[1000, 0]] as const },
     ];
     const svg = linePlot({ title: 'p99', xTitle: 'load', yTitle: 'ms', lines, bound: 100 });
-    expect([...svg.matchAll(/<path d="([^"]+)"/g)].map(([, path]) => path)).toEqual(['M295 340L530 40', 'M295 340']);
+    expect([...svg.matchAll(/<path d="([^"]+)"/g)].map(([, path]) => path)).toEqual(['M280 340L500 40', 'M280 340']);
     expect(svg).toContain('stroke-dasharray');
     expect(faults(svg)).toEqual([]);
   });

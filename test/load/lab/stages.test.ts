@@ -1,6 +1,6 @@
 // To which stage the self time of a profile's frames is attributed.
 import { describe, expect, it } from 'vitest';
-import { timeByStage, unattributed, type CpuProfile, type Stage } from '../../../load/lab/stages.ts';
+import { stagesTable, timeByStage, unattributed, type CpuProfile, type Stage } from '../../../load/lab/stages.ts';
 
 /** A profile of one stack, from the root to the frame that has all of the time. */
 function profileOf(...stack: readonly (readonly [functionName: string, url?: string])[]): CpuProfile {
@@ -72,5 +72,25 @@ describe('the stages of a profile', () => {
 
   it('name the functions that no rule knows', () => {
     expect(unattributed(profileOf(['(root)'], ['runMicrotasks']))).toEqual([{ name: 'runMicrotasks ', micros: 300 }]);
+  });
+});
+
+describe('the table of stages', () => {
+  it('has a column for each measurement, sums with the other threads, and no stage that costs nothing', () => {
+    const cost = (ingest: number): { stages: { stage: Stage; micros: number }[]; otherThreads: number } => ({
+      stages: [
+        { stage: 'ingest', micros: ingest },
+        { stage: 'encode', micros: 0.04 },
+      ],
+      otherThreads: 2,
+    });
+    const lines = stagesTable([
+      { title: 'before', cost: cost(24) },
+      { title: 'now', cost: cost(10) },
+    ]).split('\n');
+    expect(lines[0]).toBe('| stage | before | now | |');
+    expect(lines[2]).toMatch(/^\| ingest \| 24\.0 \| 10\.0 \| /);
+    expect(lines.at(-1)).toBe('| all | 26.0 | 12.0 |  |');
+    expect(lines).toHaveLength(5);
   });
 });
