@@ -55,9 +55,9 @@ const PRODUCT_RULES: readonly Rule[] = [
   ['ingest', /\/src\/worker\/providers\//],
   ['writer', /\/src\/(worker|sdk)\//],
   ['commit', /\/src\/broker\/log\/(commit\/group-commit|disk\/|format\/|checkpoint\/|reclaim\/)/],
+  ['encode', /\/src\/(wires|stream\/(events|run|projected-encoder|projection|run-projection))\b/],
   ['tail', /\/src\/(broker\/(tail|redis\/watch)|broker\/log\/read|stream)\//],
   ['append', /\/src\/(broker|session)\//],
-  ['encode', /\/src\/wires\//],
   ['write', /\/src\/gateway\//],
 ];
 /** Of frames without a caller in the product: what the event loop begins. */

@@ -21,6 +21,7 @@ const pages = [
   ...readdirSync(ROOT),
   ...readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' }).map((name) => join('docs', name)),
   join('load', 'README.md'),
+  join('load', 'RESULTS.md'),
   join('examples', 'README.md'),
   ...examples,
 ].filter((path) => path.endsWith('.md'));

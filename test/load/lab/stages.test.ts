@@ -33,6 +33,7 @@ describe('the stages of a profile', () => {
     ['tail', 'broker/tail/tail-reader.js'],
     ['tail', 'stream/live-topic.js'],
     ['encode', 'wires/native.js'],
+    ['encode', 'stream/projected-encoder.js'],
     ['write', 'gateway/event-streams.js'],
     ['other', 'base/clock.js'],
   ])('give %s the time of %s', (stage, file) => {
