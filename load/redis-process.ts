@@ -5,6 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { endWithParent } from './end-with-parent.ts';
 import { cpuMsOf } from './server-process.ts';
 
 export class RedisProcess {
@@ -27,6 +28,7 @@ export class RedisProcess {
     const command = ['redis-server', ...place, ...file];
     const [program = '', ...args] = cores === undefined ? command : ['taskset', '-c', cores, ...command];
     const child = spawn(program, args, { stdio: 'ignore' });
+    endWithParent(child);
     await listening(port);
     return new RedisProcess(child, folder, port);
   }

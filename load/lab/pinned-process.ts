@@ -3,6 +3,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
+import { endWithParent } from '../end-with-parent.ts';
 import { cpuMsOf, NODE_OPTIONS } from '../server-process.ts';
 
 export interface PinnedPlan {
@@ -24,6 +25,7 @@ export class PinnedProcess {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       env: { ...process.env, ...env },
     });
+    endWithParent(this.#child);
   }
 
   get pid(): number {

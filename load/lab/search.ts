@@ -21,6 +21,8 @@ const NARROW_STEPS = 10;
  *  of the system, and is measured again. */
 const LATE_MAX_MS = 20;
 const TRIES_MAX = 3;
+/** Such steps, one after another, after which the search ends: the lab carries no more. */
+const DISTURBED_MAX = 4;
 
 export interface Search {
   /** Tokens a second of the highest step whose p99 was below the bound; 0 if there was none. */
@@ -71,8 +73,8 @@ function isDisturbed({ lateP99Ms }: Carried): boolean {
   return lateP99Ms > LATE_MAX_MS;
 }
 
-function isOver(steps: readonly Carried[]): boolean {
-  return isEndOfSystem(steps) || steps.slice(-MISSES_MAX).filter(isDisturbed).length === MISSES_MAX;
+export function isOver(steps: readonly Carried[]): boolean {
+  return isEndOfSystem(steps) || steps.slice(-DISTURBED_MAX).filter(isDisturbed).length === DISTURBED_MAX;
 }
 
 /** Its last steps were above the bound, and not by the lab's doing. */

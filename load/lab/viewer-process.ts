@@ -6,8 +6,12 @@ import type { ToViewer, ViewerFigures } from './messages.ts';
 import { readSpeech } from './chunk-texts.ts';
 import { ViewerCounts, ViewerStream } from './viewer-stream.ts';
 
-/** Chats that are opened at once: a storm of connections is another measurement. */
-const OPENING = 20;
+/** Chats that are begun together, and the ms until the next ones: a storm of connections is another measurement. The next
+ *  ones do not wait for the answers to these: a system that is at its end would otherwise never receive more than it carries. */
+const BATCH = 20;
+const BATCH_MS = 100;
+/** Chats that have no answer by then are offered and not delivered. */
+const OPEN_MS_MAX = 30_000;
 
 type Opening = Extract<ToViewer, { readonly do: 'open' }>;
 
@@ -26,11 +30,18 @@ process.on('message', (message: ToViewer) => {
 process.once('disconnect', () => process.exit());
 
 async function open(opening: Opening): Promise<void> {
-  for (let left = opening.chats; left > 0; left -= OPENING) {
-    const batch = Math.min(OPENING, left);
-    await Promise.all(Array.from({ length: batch }, async () => openChat(opening)));
+  const opened: Promise<void>[] = [];
+  for (let left = opening.chats; left > 0; left -= BATCH) {
+    for (let i = 0; i < Math.min(BATCH, left); i++)
+      opened.push(openChat(opening).catch(() => void (counts.violations += 1)));
+    await pause(BATCH_MS);
   }
+  await Promise.race([Promise.all(opened), pause(OPEN_MS_MAX)]);
   process.send?.({ is: 'open' });
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 async function openChat({ port, wire, prompt }: Opening): Promise<void> {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { chunkTexts, readSpeech, roleChunk } from '../../../load/lab/chunk-texts.ts';
 import { Histogram } from '../../../load/lab/histogram.ts';
 import { readPlan, rotated } from '../../../load/lab/plan.ts';
-import { highestOf, isEndOfSystem, nextLoad } from '../../../load/lab/search.ts';
+import { highestOf, isEndOfSystem, isOver, nextLoad } from '../../../load/lab/search.ts';
 import { ageMs, readStamp, STAMP_PERIOD, tokenText } from '../../../load/lab/stamp.ts';
 import { TokenScan, ViewerCounts } from '../../../load/lab/viewer-stream.ts';
 
@@ -154,6 +154,13 @@ describe('the search for the highest load', () => {
     expect(isEndOfSystem([step(1000, 5), step(2000, 150)])).toBe(false);
     expect(isEndOfSystem([step(1000, 150), step(2000, 150)])).toBe(true);
     expect(isEndOfSystem([step(1000, 150), step(2000, 150, 50)])).toBe(false);
+  });
+
+  it('ends where the lab was late in four steps, and then the system was not at its end', () => {
+    const late = Array.from({ length: 4 }, () => step(1000, 150, 50));
+    expect(isOver(late.slice(1))).toBe(false);
+    expect(isOver(late)).toBe(true);
+    expect(isEndOfSystem(late)).toBe(false);
   });
 
   it('takes wider steps at higher loads', () => {
