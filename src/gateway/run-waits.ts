@@ -60,8 +60,15 @@ export class RunWaits {
   /** The same until the request is answered, or its connection ends. @throws as `reserve` */
   reserveUntilAnswered(request: FastifyRequest, reply: FastifyReply, identity: Identity): void {
     const counted = this.reserve(request, identity);
-    reply.raw.once('close', () => counted.release());
-    if (request.raw.socket.destroyed) counted.release();
+    const { socket } = request.raw;
+    const release = (): void => {
+      socket.removeListener('close', release);
+      counted.release();
+    };
+    reply.raw.once('close', release);
+    // An answer that waits behind others of its connection emits no event when the connection ends.
+    socket.once('close', release);
+    if (socket.destroyed) release();
   }
 
   /** Resolves when the run has ended or the wait is over; the caller reads which. @throws GatewayError draining,

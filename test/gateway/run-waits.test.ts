@@ -1,6 +1,8 @@
 // Requests that send a prompt and wait for the answer, when more come at once than a user may have connections: each
 // with its real client.
-import { describe, expect, it, vi } from 'vitest';
+import { connect } from 'node:net';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { ANSWER_CHARS_MAX } from '../../src/session/events/answer-builder.ts';
 import { eventually } from '../support/wait-for.ts';
 import { message as a2aMessage } from '../wires/a2a/a2a-rig.ts';
 import { AGENTS } from '../wires/openai/stock-client.ts';
@@ -103,3 +105,43 @@ describe.each(WIRES)('requests over %s that wait, with a limit of connections', 
     }
   });
 });
+
+describe('requests behind an answer that their client does not read', () => {
+  it('give their connections back when the connection ends', async () => {
+    const gateway = await startGateway({ config: { connectionsPerUserMax: MAX, agents: AGENTS } });
+    await gateway.h.call('POST', '/v1/sessions/large/messages', 'ann', { content: 'go' });
+    const worker = await gateway.work('large');
+    // Six megabytes: more than a kernel buffers for a client that reads nothing.
+    for (let said = 0; said < ANSWER_CHARS_MAX; said += 64 * 1024) await worker.say('€'.repeat(64 * 1024));
+    await worker.complete();
+    const sessions = sessionsOf('behind').slice(0, MAX);
+    const socket = connect(gateway.port, '127.0.0.1').pause();
+    onTestFinished(() => void socket.destroy());
+    const page = `GET /v1/sessions/large/messages HTTP/1.1\r\n${headOf(gateway)}\r\n`;
+    socket.write(page + sessions.map((session) => rawWait(gateway, session)).join(''));
+    await eventually(async () => (await madeOf(gateway, sessions)).length === MAX);
+    expect(await statusOfRefusal(gateway)).toBe(429);
+    socket.destroy();
+    await eventually(async () => (await statusOfRefusal(gateway)) === 404);
+  });
+});
+
+const BODY = { assistant_id: 'default', input: { messages: [{ type: 'human', content: 'go' }] } };
+
+const headOf = ({ h }: Gateway): string => `host: x\r\nauthorization: ${h.bearer('ann')}\r\n`;
+
+function rawWait(gateway: Gateway, session: string): string {
+  const body = JSON.stringify({ ...BODY, if_not_exists: 'create' });
+  const head = `POST /langgraph/threads/${session}/runs/wait HTTP/1.1\r\n${headOf(gateway)}`;
+  return `${head}content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
+}
+
+/** Of a request that is refused in any case: for a limit while there is no room, otherwise for its thread. */
+async function statusOfRefusal({ h, url }: Gateway): Promise<number> {
+  const response = await fetch(`${url}/langgraph/threads/none/runs/wait`, {
+    method: 'POST',
+    headers: { authorization: h.bearer('ann'), 'content-type': 'application/json' },
+    body: JSON.stringify(BODY),
+  });
+  return response.status;
+}
