@@ -1,5 +1,9 @@
 // A prompt that creates its chat: the chat's details are in the same append, and an unlisted chat is in no list.
+import { Readable } from 'node:stream';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { randomId } from '../../src/base/random.ts';
+import { Attachments } from '../../src/session/attachments/attachments.ts';
+import { UPLOADS_MAX } from '../../src/session/commands/uploads.ts';
 import { Runs, type Prompt } from '../../src/session/runs.ts';
 import { SESSION_TTL_MS, Sessions } from '../../src/session/sessions.ts';
 import { chatLifetimes } from '../../src/session/chat-lifetime.ts';
@@ -60,6 +64,21 @@ describe('a first prompt', () => {
     expect(await sessions.describe(rig.alice, rig.ref)).toMatchObject({ title: 'Plan a trip', metadata: { a: 2 } });
     await sessions.update(rig.alice, rig.ref, { title: 'Oslo' });
     expect(await sessions.describe(rig.alice, rig.ref)).toMatchObject({ title: 'Oslo', metadata: { a: 2 } });
+  });
+
+  it('is the title of its chat behind many uploads and a system message', async () => {
+    const { rig, runs, sessions } = limitedNode(10);
+    await sessions.create(rig.alice, rig.ref, {});
+    const attachments = new Attachments(rig.broker.blobs, rig.log, rig.clock, randomId, { sessionBytesMax: 1000 });
+    for (let i = 0; i < UPLOADS_MAX; i += 1) {
+      const file = { name: 'a.txt', mediaType: 'text/plain', bytes: 1 };
+      await attachments.upload(rig.alice, rig.ref, file, Readable.from([Buffer.from('x')]));
+    }
+    await runs.send(rig.alice, rig.ref, { ...PROMPT, content: 'Read these' });
+    const history = [{ role: 'system', content: 'Be brief.' }] as const;
+    await runs.send(rig.alice, chat('told'), { ...PROMPT, content: 'Plan a trip', history });
+    expect(await sessions.describe(rig.alice, rig.ref)).toMatchObject({ title: 'Read these' });
+    expect(await sessions.describe(rig.alice, chat('told'))).toMatchObject({ title: 'Plan a trip' });
   });
 
   it('makes no title when it has no text, or is too long for a list to read', async () => {
