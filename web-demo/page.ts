@@ -69,6 +69,7 @@ export class Page {
   readonly #removing = new Set<string>();
   readonly #pace = new ListPace();
   #listTimer: ReturnType<typeof setTimeout> | undefined;
+  #isClosed = false;
 
   constructor(parts: PageParts) {
     const network = new NetworkSwitch();
@@ -136,8 +137,10 @@ export class Page {
     this.#composer.focusIfHandy();
   }
 
-  /** Everything stops, for another token. */
+  /** Everything stops, for another token. Whatever the client still reports is not drawn: the refusal of the token,
+   *  which closes this page, would close it again from there, without end. */
   close(): void {
+    this.#isClosed = true;
     clearTimeout(this.#listTimer);
     this.#client.close();
     find('page', HTMLDivElement).hidden = true;
@@ -282,6 +285,7 @@ export class Page {
       this.#draw();
     } catch (error) {
       if (!(error instanceof ChatClientError)) throw error;
+      if (this.#isClosed) return;
       if (error.status === 401) {
         this.#parts.onRefused();
         return;
@@ -324,6 +328,7 @@ export class Page {
   }
 
   #draw(): void {
+    if (this.#isClosed) return;
     const chat = this.#open;
     const snapshot = ended(chat?.snapshot);
     const { connection } = snapshot ?? {};

@@ -136,6 +136,33 @@ describe('the page', () => {
     timeLimit(120_000),
   );
 
+  it.each(['sse', 'websocket'])(
+    'asks for another token when its own expires in the middle of an answer, over %s',
+    async (wire) => {
+      const page = await openPage();
+      const errors: Error[] = [];
+      page.on('pageerror', (error) => errors.push(error));
+      await page.getByTestId(`wire-${wire}`).check({ force: true });
+      await page.evaluate(
+        ([address]) => {
+          location.hash = address ?? '';
+        },
+        [`#token=${server.tokenFor('5s')}`],
+      );
+      await page.getByTestId('prompt').waitFor();
+      await ask(page, 'count 5000 at 60/s');
+      await untilLength(page, 20);
+      await page.getByTestId('token').waitFor();
+      expect(errors).toEqual([]);
+      expect(await page.getByTestId('prompt').isVisible()).toBe(false);
+
+      await page.getByTestId('token').fill(server.token);
+      await page.getByTestId('token-save').click();
+      await untilLength(page, 100);
+    },
+    timeLimit(120_000),
+  );
+
   it(
     'regenerates an answer, shows the earlier one, and withdraws or edits a prompt, the same in two tabs',
     async () => {

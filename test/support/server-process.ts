@@ -72,6 +72,11 @@ export class ServerProcess {
 
   /** A token of the user `you`, as `holdline token --sub you` makes it with the server's key. */
   get token(): string {
+    return this.tokenFor('1h');
+  }
+
+  /** A token of the user `you` that is valid for this long, such as `5s`. */
+  tokenFor(ttl: string): string {
     const secret = this.env['HOLDLINE_JWT_SECRET'];
     const auth = secret ? { keys: { kind: 'secret', secret: Buffer.from(secret) } as const } : undefined;
     return makeToken(
@@ -85,7 +90,7 @@ export class ServerProcess {
           isClockTrusted: true,
         },
       },
-      { sub: 'you', scope: 'chat', tenant: 'default', ttl: '1h' },
+      { sub: 'you', scope: 'chat', tenant: 'default', ttl },
       Date.now(),
     );
   }
