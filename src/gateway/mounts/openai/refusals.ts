@@ -1,5 +1,5 @@
 // Errors of the OpenAI wires as replies, and the refusals of requests as the errors that every wire has.
-import type { FastifyReply } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { SessionError } from '../../../session/errors.ts';
 import { errorAnswer, type GivenError } from '../../../wires/openai/error-body.ts';
 import { RefusedParameter } from '../../../wires/openai/refused-parameter.ts';
@@ -15,9 +15,13 @@ export function sendError(reply: FastifyReply, given: GivenError): FastifyReply 
   return reply.code(status).type('application/json; charset=utf-8').send(body);
 }
 
-export function sendMappedError({ status, error }: MappedError, _request: unknown, reply: FastifyReply): FastifyReply {
+export function sendMappedError(
+  { status, error }: MappedError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply {
   const { code, message, details } = error;
-  const worded = { ...error, code: codeOf(error), message: `${MESSAGES[code] ?? message}${doneOf(details)}` };
+  const worded = { ...error, code: codeOf(error), message: `${MESSAGES[code] ?? message}${doneOf(request)}` };
   return sendError(reply, { status, ...worded, param: paramOf(details) });
 }
 
@@ -46,10 +50,17 @@ function paramOf(details: unknown): string | undefined {
   return typeof option === 'string' ? option.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`) : undefined;
 }
 
-/** What a request has done before it was refused. */
-function doneOf(details: unknown): string {
-  const { done }: { readonly done?: unknown } = typeof details === 'object' && details !== null ? details : {};
-  return typeof done === 'string' ? ` (done already: ${done})` : '';
+const DONE = new WeakMap<FastifyRequest, string>();
+
+/** What a request of several steps has done: the message of an error that comes behind that says so, whatever layer it
+ *  is of. */
+export function noteDone(request: FastifyRequest, what: string): void {
+  DONE.set(request, what);
+}
+
+function doneOf(request: FastifyRequest): string {
+  const what = DONE.get(request);
+  return what === undefined ? '' : ` (done already: ${what})`;
 }
 
 /** Reads a request. @throws GatewayError invalid-request, with the name of the parameter */

@@ -1,5 +1,6 @@
 // Agents sessions whose turns wait for a client or a human, with the stock client.
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { BrokerError } from '../../../../src/broker/errors.ts';
 import { SESSION_RUNS_MAX } from '../../../../src/session/commands/command-state.ts';
 import type { NewInput } from '../../../../src/session/waits/new-wait.ts';
 import { WaitNode, type PlayedRun } from '../../../support/waiting-run.ts';
@@ -212,6 +213,21 @@ describe('a request with several events', () => {
     expect(refused).toMatchObject({ status: 429, code: 'queue-full' });
     expect((refused as Error).message).toContain('done already: events[1]');
     expect(await stored()).toEqual([SESSION_RUNS_MAX, 0, 'waiting']);
+  });
+
+  it('says so too when the storage has no room for a later one', async () => {
+    const { h, send, stored } = await start();
+    const append = h.broker.append.bind(h.broker);
+    let appends = 0;
+    vi.spyOn(h.broker, 'append').mockImplementation(async (writes) => {
+      if (writes.some(({ topic }) => topic.startsWith('chat/')) && (appends += 1) > 1)
+        throw new BrokerError('disk-full', 'full');
+      return append(writes);
+    });
+    const refused = await failureOf(send(message, message));
+    expect(refused).toMatchObject({ status: 507, code: 'disk-full' });
+    expect((refused as Error).message).toContain('done already: events[0]');
+    expect((await stored())[0]).toBe(2);
   });
 
   it('makes one prompt of the results of one turn that has ended', async () => {

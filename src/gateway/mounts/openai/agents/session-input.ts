@@ -1,15 +1,14 @@
 // What a client sends to an Agents session: the events of one request. All of them are checked before one is done.
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { isSessionError, SessionError } from '../../../../session/errors.ts';
+import { isSessionError } from '../../../../session/errors.ts';
 import type { NamedReply } from '../../../../session/waits/named-replies.ts';
 import type { AskedConversation, AskedResult } from '../../../../wires/openai/asked-prompt.ts';
 import type { InputEvent } from '../../../../wires/openai/agents/input-events.ts';
 import { requireWrite, type Identity } from '../../../auth/identity.ts';
 import type { ChatCommands } from '../../../chat-commands.ts';
-import { GatewayError } from '../../../gateway-error.ts';
 import { identityOf } from '../../../http/http-app.ts';
 import { Prompts, type PromptsDeps, type ReadyPrompt } from '../prompts.ts';
-import { refusal } from '../refusals.ts';
+import { noteDone, refusal } from '../refusals.ts';
 import { AgentSessions, type AgentSessionsDeps } from './agent-sessions.ts';
 import { approvalReply, ToolResults, type ToolResultsDeps } from './tool-results.ts';
 
@@ -52,16 +51,12 @@ export class SessionInput {
     await sessions.authorize(identity.principal, await sessionIds.find(identity, sessionId));
     const { steps, replies } = await this.#plan(sending, events);
     if (steps.length > 0 && replies.length > 0) await this.#toolResults.check(identity, sessionId, replies);
-    let done = 0;
-    try {
-      for (const { what } of steps) {
-        await (what === 'cancel' ? this.#cancel(identity, sessionId) : what.send(reply));
-        done += 1;
-      }
-      if (replies.length > 0) await this.#toolResults.answer(identity, sessionId, replies);
-    } catch (error) {
-      throw afterSteps(error, steps.slice(0, done));
+    for (const [i, { what }] of steps.entries()) {
+      await (what === 'cancel' ? this.#cancel(identity, sessionId) : what.send(reply));
+      const done = steps.slice(0, i + 1);
+      noteDone(request, done.map(({ at }) => `events[${at}]`).join(', '));
     }
+    if (replies.length > 0) await this.#toolResults.answer(identity, sessionId, replies);
   }
 
   /** Changes nothing. @throws GatewayError, SessionError */
@@ -121,22 +116,4 @@ export class SessionInput {
 /** Tells the prompts of one request apart. */
 function partOf(at: number, events: readonly InputEvent[]): number | undefined {
   return events.length === 1 ? undefined : at;
-}
-
-/** The refusal of a step, with what is done already. */
-function afterSteps(error: unknown, done: Plan['steps']): unknown {
-  if (done.length === 0) return error;
-  const places = done.map(({ at }) => `events[${at}]`).join(', ');
-  if (error instanceof GatewayError) {
-    const { code, message, retryAfterMs } = error;
-    const details = { ...objectOf(error.details), done: places };
-    return new GatewayError(code, { message, details, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });
-  }
-  if (!(error instanceof SessionError)) return error;
-  const { code, message } = error;
-  return new SessionError(code, { message, details: { ...objectOf(error.details), done: places }, cause: error });
-}
-
-function objectOf(details: unknown): object {
-  return typeof details === 'object' && details !== null && !Array.isArray(details) ? details : {};
 }
