@@ -1,6 +1,7 @@
 // Builds the worker with the agents that this process serves: each one a model at its address, code of its own, or the
 // built-in demo.
 import type { Logger } from 'pino';
+import type { Dispatcher } from 'undici';
 import type { BrokerEngine } from '../broker/broker.ts';
 import { systemClock } from '../base/clock.ts';
 import type { CommandLog } from '../session/commands/command-log.ts';
@@ -26,6 +27,8 @@ export interface WorkerDeps {
   readonly broker: BrokerEngine;
   readonly commandLog: CommandLog;
   readonly handlers: Handlers;
+  /** Makes the connections to model servers. */
+  readonly dispatcher: Dispatcher;
   readonly newId: () => string;
   readonly random: () => number;
   readonly onOutcome: (outcome: RunOutcome) => void;
@@ -40,6 +43,7 @@ export function buildWorker({
   broker,
   commandLog,
   handlers,
+  dispatcher,
   newId,
   random,
   onOutcome,
@@ -62,7 +66,9 @@ export function buildWorker({
   };
   const toProvider = (agent: AgentConfig): Provider => {
     const handler = handlers.byAgent.get(agent.name);
-    return handler === undefined ? modelProvider(agent, random) : createHandlerProvider(agent.name, handler, own);
+    return handler === undefined
+      ? modelProvider(agent, dispatcher, random)
+      : createHandlerProvider(agent.name, handler, own);
   };
   const served = config.agents
     .filter((agent) => agent.isServed)
@@ -127,7 +133,7 @@ function toAgent(config: AgentConfig, provider: Provider, runMsMax: number): Age
   };
 }
 
-function modelProvider({ entry, key }: AgentConfig, random: () => number): Provider {
+function modelProvider({ entry, key }: AgentConfig, dispatcher: Dispatcher, random: () => number): Provider {
   const { url, prefill, timeouts, sendTenant = false } = entry;
   if (url === undefined) return createDemoProvider({ clock: systemClock });
   return createOpenAiProvider({
@@ -135,6 +141,7 @@ function modelProvider({ entry, key }: AgentConfig, random: () => number): Provi
     ...(key === undefined ? {} : { apiKey: key }),
     prefill: prefill ?? 'none',
     sendsTenant: sendTenant,
+    dispatcher,
     limits: {
       firstByteTimeoutMs: timeouts?.firstByteMs ?? FIRST_BYTE_TIMEOUT_MS,
       idleTimeoutMs: timeouts?.idleMs ?? IDLE_TIMEOUT_MS,

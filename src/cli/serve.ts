@@ -10,6 +10,7 @@ import type { Logger } from 'pino';
 import type { BrokerEngine } from '../broker/broker.ts';
 import { openServers, OPEN_SERVERS } from '../broker/redis/connection/redis-url.ts';
 import { systemClock } from '../base/clock.ts';
+import { createOutbound } from '../base/outbound.ts';
 import { buildGateway, type Gateway } from '../gateway/app.ts';
 import { gatewayConfig, LOOPBACK_HOSTS, type GatewayConfig } from '../gateway/gateway-config.ts';
 import { buildHealthApp, type HealthApp } from '../gateway/health-app.ts';
@@ -93,6 +94,7 @@ async function startGateway(
   handlers: Handlers,
 ): Promise<RunningServer> {
   const secret = config.auth === undefined ? ownKey(config) : undefined;
+  const outbound = createOutbound(config.outboundProxies);
   const policyOf = topicPolicies(config.topics ?? new Map());
   const quotaOf: QuotaOf = (chat) => policyOf(chat).quota;
   const commandLog = new CommandLog(
@@ -110,6 +112,7 @@ async function startGateway(
           broker,
           commandLog,
           handlers,
+          dispatcher: outbound.dispatcher,
           newId: randomId,
           random: systemRandom,
           ...runReports(logger, () => gateway.metrics),
@@ -123,6 +126,7 @@ async function startGateway(
     clock: systemClock,
     random: systemRandom,
     logger,
+    fetchKeys: outbound.fetch,
     metrics: { ...(worker === undefined ? {} : workerMetrics(worker)), ...queueMetrics(broker, config.agents) },
     ...(config.edge.servesPage ? demoAssets() : {}),
   });
@@ -173,6 +177,7 @@ async function startWorker(
     broker,
     commandLog,
     handlers,
+    dispatcher: createOutbound(config.outboundProxies).dispatcher,
     newId: randomId,
     random: systemRandom,
     ...runReports(logger, () => health.metrics),

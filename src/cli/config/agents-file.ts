@@ -21,8 +21,8 @@ const SYSTEM_PROMPT_CHARS_MAX = 100_000;
 const DESCRIPTION_CHARS_MAX = 1_000;
 const MODELS_MAX = 64;
 const ATTEMPTS_MAX = 100;
-/** Below 300 s, where fetch itself gives up. */
-const TIMEOUT_MS_MAX = 290_000;
+/** Nobody waits longer for a model that says nothing. */
+const TIMEOUT_MS_MAX = 60 * 60 * 1000;
 const UNWATCHED_MS_MAX = 24 * 60 * 60 * 1000;
 /** The time for which a chat with a run is kept without a write. */
 const RUN_MS_MAX = 7 * 24 * 60 * 60 * 1000;

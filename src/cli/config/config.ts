@@ -4,6 +4,7 @@ import type { TopicPolicies } from '../../broker/topic-policy.ts';
 import { isIP } from 'node:net';
 import { CREDIT_MAX } from '../../broker/group/consume-options.ts';
 import { systemClock } from '../../base/clock.ts';
+import type { OutboundProxies } from '../../base/outbound.ts';
 import { TOKEN_LIFETIME_MAX_MS } from '../../gateway/auth/claims.ts';
 import { createKeySource, InvalidKeyError } from '../../gateway/auth/token-keys.ts';
 import type { AuthConfig, JwtAlgorithm, JwtKeyConfig, SessionIdScope } from '../../gateway/gateway-config.ts';
@@ -39,6 +40,8 @@ export interface Config {
   readonly hosts: readonly string[] | undefined;
   readonly publicUrl: string | undefined;
   readonly trustedProxies: readonly string[];
+  /** On the way to model servers and to the server of the signing keys. */
+  readonly outboundProxies: OutboundProxies;
   readonly connectionsPerUserMax: number | undefined;
   readonly connectionsPerAddressMax: number | undefined;
   readonly ticketsPerUserMax: number | undefined;
@@ -118,6 +121,7 @@ export function readConfig(env: Environment = process.env): Config {
     hosts: readHosts(read, auth !== undefined),
     publicUrl: readPublicUrl(read),
     trustedProxies: readProxies(read),
+    outboundProxies: readOutboundProxies(read),
     connectionsPerUserMax: read.integer('HOLDLINE_CONNECTIONS_PER_USER', 1, 1_000_000),
     ticketsPerUserMax: read.integer('HOLDLINE_TICKETS_PER_USER', 1, 100_000),
     subscriptionsPerUserMax: read.integer('HOLDLINE_SUBSCRIPTIONS_PER_USER', 1, 1_000_000),
@@ -294,6 +298,28 @@ function readProxies(read: EnvironmentReader): readonly string[] {
   if (wrong !== undefined)
     read.fault('HOLDLINE_TRUSTED_PROXIES', `must be addresses or CIDR ranges, and ${wrong} is none`);
   return proxies;
+}
+
+/** By the variables that most programs share. */
+function readOutboundProxies(read: EnvironmentReader): OutboundProxies {
+  return {
+    http: readProxyUrl(read, 'HTTP_PROXY'),
+    https: readProxyUrl(read, 'HTTPS_PROXY'),
+    no: read.variable('no_proxy') ?? read.variable('NO_PROXY'),
+  };
+}
+
+/** The name in small letters wins where both are set, as in curl. */
+function readProxyUrl(read: EnvironmentReader, capitals: string): string | undefined {
+  const small = capitals.toLowerCase();
+  const name = read.variable(small) === undefined ? capitals : small;
+  const text = read.variable(name);
+  if (text === undefined) return undefined;
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol === 'http:' || url?.protocol === 'https:') return text;
+  // Without the value, which may have a password.
+  read.fault(name, 'must be the http(s) URL of a proxy');
+  return undefined;
 }
 
 function isAddressRange(text: string): boolean {

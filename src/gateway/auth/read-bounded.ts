@@ -2,12 +2,16 @@
 // decompression, because a compressed body of some kilobytes can be gigabytes of text.
 import type { StopSignal } from '../../base/stop-signal.ts';
 
+/** The part of a web stream that this file uses. */
+export interface ReadableBody {
+  getReader(): {
+    read(): Promise<{ readonly value?: Uint8Array | undefined }>;
+    cancel(): Promise<void>;
+  };
+}
+
 /** Stops reading and closes the connection when the body is longer or the signal aborts. @throws Error in both cases */
-export async function readBounded(
-  body: ReadableStream<Uint8Array> | null,
-  bytesMax: number,
-  signal: StopSignal,
-): Promise<string> {
+export async function readBounded(body: ReadableBody | null, bytesMax: number, signal: StopSignal): Promise<string> {
   if (body === null) return '';
   const reader = body.getReader();
   // The reader needs a listener of its own: Node's fetch holds its signal by a weak reference, and after a garbage

@@ -8,7 +8,7 @@ import { GatewayError } from '../gateway-error.ts';
 import { parseJson } from '../json/parse-json.ts';
 import { JwkSet } from './jwk-set.ts';
 import type { VerifyingKey } from './jwt-signature.ts';
-import { readBounded } from './read-bounded.ts';
+import { readBounded, type ReadableBody } from './read-bounded.ts';
 import type { KeySource } from './token-verifier.ts';
 
 /** The least time between two fetches for an unknown `kid`. */
@@ -22,7 +22,11 @@ export const JWKS_BYTES_MAX = 256 * 1024;
 export type FetchKeys = (
   url: URL,
   init: { readonly redirect: 'error'; readonly signal: AbortSignal },
-) => Promise<Pick<Response, 'ok' | 'status' | 'body'>>;
+) => Promise<{
+  readonly ok: boolean;
+  readonly status: number;
+  readonly body: (ReadableBody & { cancel(): Promise<void> }) | null;
+}>;
 
 export interface RemoteJwkSetDeps {
   readonly clock: Clock;

@@ -75,7 +75,6 @@ describe('Retry-After', () => {
   });
 
   it.each([
-    null,
     '',
     '-1',
     '1.5',

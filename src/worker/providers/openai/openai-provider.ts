@@ -3,12 +3,14 @@
 // provider reads bytes only when its consumer asks for the next event, so the answer of a fast server does not fill the
 // memory while the consumer is slow.
 import assert from 'node:assert/strict';
+import { Agent, type Dispatcher } from 'undici';
 import type { Clock } from '../../../base/clock.ts';
 import { ProviderError, type Provider, type ProviderEvent, type ProviderRequest } from '../../provider.ts';
 import { ChatCompletionsStream } from './chat-completions-stream.ts';
 import { completionBody, type Prefill } from './completion-request.ts';
 import { openEventStream, type Upstream } from '../upstream/open-event-stream.ts';
-import { UpstreamCall, type Reader } from '../upstream/upstream-call.ts';
+import type { ByteQueue } from '../upstream/byte-queue.ts';
+import { UpstreamCall } from '../upstream/upstream-call.ts';
 import { errorOfReading, timedOut } from '../upstream/upstream-errors.ts';
 import { DEFAULT_UPSTREAM_LIMITS, type UpstreamLimits } from '../upstream/upstream-limits.ts';
 
@@ -24,6 +26,8 @@ export interface OpenAiProviderOptions {
   /** Default: none. Whether a server continues from a prefix depends on the model's chat template too, so the
    *  operator has to set it. */
   readonly prefill?: Prefill;
+  /** Makes the connections. Default: direct ones, kept for the next request. */
+  readonly dispatcher?: Dispatcher;
   /** Sends the tenant of each run as FAIRNESS_HEADER. Default: false. */
   readonly sendsTenant?: boolean;
 }
@@ -37,6 +41,7 @@ export function createOpenAiProvider(options: OpenAiProviderOptions): Provider {
   const upstream: Upstream = {
     url: completionsUrl(options.baseUrl),
     headers: requestHeaders(options.apiKey),
+    dispatcher: options.dispatcher ?? new Agent(),
     clock: options.clock,
     random: options.random,
     limits: { ...DEFAULT_UPSTREAM_LIMITS, ...options.limits },
@@ -62,15 +67,14 @@ async function* streamAnswer(
   const { clock, limits } = upstream;
   const call = new UpstreamCall(clock, request.signal);
   const answer = new ChatCompletionsStream(limits);
-  let reader: Reader | undefined;
+  let body: ByteQueue | undefined;
   /** When the last event came, once the finish reason has arrived. */
   let finishedAt: number | undefined;
   try {
-    const body = await openEventStream(upstream, (omitted) => completionBody(request, prefill, omitted), call);
+    body = await openEventStream(upstream, (omitted) => completionBody(request, prefill, omitted), call);
     if (body === undefined) return;
-    reader = call.readerOf(body);
     while (!answer.over) {
-      const bytes = await readBytes(reader, call, answer.isFinishing);
+      const bytes = await readBytes(body, call, answer.isFinishing);
       if (call.aborted) return;
       call.expectNothing();
       if (bytes === SILENCE) answer.endSilently();
@@ -89,21 +93,18 @@ async function* streamAnswer(
     }
     if (answer.fault !== undefined) throw answer.fault;
   } finally {
-    if (reader !== undefined && answer.over && answer.fault === undefined) void drain(reader, call, limits);
+    if (body !== undefined && answer.over && answer.fault === undefined) void drain(body, call, limits);
     else call.close();
   }
 }
 
 /** Waits for the end of the response, a moment after [DONE]. That keeps the connection open, and saves the next
  *  request the round trips of a new one. Nobody awaits this; it never rejects, and it closes the call. */
-async function drain(reader: Reader, call: UpstreamCall, limits: UpstreamLimits): Promise<void> {
+async function drain(body: ByteQueue, call: UpstreamCall, limits: UpstreamLimits): Promise<void> {
   call.expectBytesWithin(limits.drainTimeoutMs);
   let left: number = limits.drainBytesMax;
   while (left > 0) {
-    const bytes = await reader.read().then(
-      ({ value }) => value,
-      () => undefined,
-    );
+    const bytes = await body.read().catch(() => undefined);
     if (bytes === undefined) break;
     left -= bytes.length;
   }
@@ -113,13 +114,12 @@ async function drain(reader: Reader, call: UpstreamCall, limits: UpstreamLimits)
 /** Undefined at a clean end, and when the caller aborted; an error where the body broke or stalled. `isFinishing`:
  *  silence ends the answer. */
 async function readBytes(
-  reader: Reader,
+  body: ByteQueue,
   call: UpstreamCall,
   isFinishing: boolean,
 ): Promise<Uint8Array | typeof SILENCE | ProviderError | undefined> {
   try {
-    const { value } = await reader.read();
-    if (value !== undefined || !call.silent) return value;
+    return await body.read();
   } catch (error) {
     if (call.aborted) return undefined;
     if (!call.silent) return errorOfReading(error);
@@ -130,34 +130,32 @@ async function readBytes(
 const SILENCE = 'silence';
 
 function ofTenant(upstream: Upstream, tenant: string): Upstream {
-  const headers = new Headers(upstream.headers);
-  headers.set(FAIRNESS_HEADER, tenant);
-  return { ...upstream, headers };
+  return { ...upstream, headers: { ...upstream.headers, [FAIRNESS_HEADER]: tenant } };
 }
 
-function completionsUrl(baseUrl: string): string {
+function completionsUrl(baseUrl: string): URL {
   const url = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined;
   if (url?.protocol !== 'http:' && url?.protocol !== 'https:')
     throw new TypeError('the base URL of the model server is not an http URL');
-  // fetch would refuse it at every request, with the URL in its message.
+  // They would not be sent.
   if (url.username !== '' || url.password !== '')
     throw new TypeError('the base URL of the model server carries credentials; give the key apart');
   url.pathname = `${url.pathname.replace(/\/+$/, '')}/chat/completions`;
   url.hash = '';
-  return url.href;
+  return url;
 }
 
-function requestHeaders(apiKey: string | undefined): Headers {
+function requestHeaders(apiKey: string | undefined): Record<string, string> {
   // No compression: a compressor between us and the model buffers tokens.
-  const headers = new Headers({
+  const headers = {
     'content-type': 'application/json',
     accept: 'text/event-stream',
     'accept-encoding': 'identity',
-  });
+    'user-agent': 'holdline',
+  };
   if (apiKey === undefined) return headers;
-  // Headers would throw too, with the key in its message.
+  // undici would refuse every request.
   if (!/^[\x21-\x7e]+$/.test(apiKey))
     throw new TypeError('the key of the model server has characters that no header can carry');
-  headers.set('authorization', `Bearer ${apiKey}`);
-  return headers;
+  return { ...headers, authorization: `Bearer ${apiKey}` };
 }

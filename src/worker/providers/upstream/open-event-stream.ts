@@ -1,18 +1,23 @@
 // Sends a request until an answer opens, with every retry that is allowed. Before the first token nobody has seen
 // anything, so 429, 5xx and a connection that was never made are retried; after it the run decides. The content type of
 // an answer is ignored: servers and proxies label good event streams as JSON, text or HTML, so the bytes decide.
+import type { Dispatcher } from 'undici';
 import { delay, type Clock } from '../../../base/clock.ts';
 import type { ProviderError } from '../../provider.ts';
+import type { ByteQueue } from './byte-queue.ts';
 import { refusedField, type OptionalField } from './optional-fields.ts';
 import { parseRetryAfter, retryDelayMs } from './retry-schedule.ts';
-import type { Reader, UpstreamCall } from './upstream-call.ts';
-import { errorIn, errorOfConnecting, errorOfStatus, malformed, timedOut } from './upstream-errors.ts';
+import { sendRequest, type UpstreamResponse } from './send-request.ts';
+import type { UpstreamCall } from './upstream-call.ts';
+import { errorIn, errorOfConnecting, errorOfStatus, malformed, redirected, timedOut } from './upstream-errors.ts';
 import type { UpstreamLimits } from './upstream-limits.ts';
 
 /** What every call to a model server needs. */
 export interface Upstream {
-  readonly url: string;
-  readonly headers: Headers;
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Makes the connections, and keeps them for the next request. */
+  readonly dispatcher: Dispatcher;
   readonly clock: Clock;
   readonly random: () => number;
   readonly limits: UpstreamLimits;
@@ -20,11 +25,9 @@ export interface Upstream {
   readonly omitted: Set<OptionalField>;
 }
 
-type Body = ReadableStream<Uint8Array>;
-
 /** How one attempt ended. `again`: whether the same request may be retried. `refusal`: the server's own answer. */
 type Attempt =
-  | { readonly type: 'open'; readonly body: Body }
+  | { readonly type: 'open'; readonly body: ByteQueue }
   | {
       readonly type: 'failed';
       readonly error: ProviderError;
@@ -39,7 +42,7 @@ export async function openEventStream(
   upstream: Upstream,
   requestBody: (omitted: ReadonlySet<OptionalField>) => string,
   call: UpstreamCall,
-): Promise<Body | undefined> {
+): Promise<ByteQueue | undefined> {
   const { clock, limits } = upstream;
   const startedAt = clock.mono();
   const omitted = new Set(upstream.omitted);
@@ -70,47 +73,51 @@ export async function openEventStream(
 }
 
 async function attemptOnce(upstream: Upstream, requestBody: string, call: UpstreamCall): Promise<Attempt> {
-  let response: Response;
+  let response: UpstreamResponse;
   try {
-    const { url, headers } = upstream;
-    response = await fetch(url, { method: 'POST', headers, body: requestBody, redirect: 'error', signal: call.signal });
+    const { dispatcher, url, headers } = upstream;
+    response = await sendRequest(dispatcher, { url, headers, body: requestBody }, call.signal);
   } catch (error) {
     if (call.silent) return { type: 'failed', error: timedOut(), again: false };
     const mapped = errorOfConnecting(error);
     return { type: 'failed', error: mapped, again: mapped.code === 'upstream-unreachable' };
   }
-  if (!response.ok) return readRefusal(response, upstream, call);
-  const { body } = response;
-  if (body === null)
+  if (response.status === 204 || response.status === 205)
     return { type: 'failed', error: malformed('the answer of the model server has no body'), again: false };
-  return { type: 'open', body };
+  if (response.status < 300) return { type: 'open', body: response.body };
+  const refusal = await readRefusal(response, upstream, call);
+  response.cancel();
+  return refusal;
 }
 
-async function readRefusal(response: Response, upstream: Upstream, call: UpstreamCall): Promise<Attempt> {
+/** Not followed: the key and the prompt are for the address in the configuration. */
+const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+
+async function readRefusal(response: UpstreamResponse, upstream: Upstream, call: UpstreamCall): Promise<Attempt> {
   const { status, headers, body } = response;
-  const text = body === null ? '' : await readText(call.readerOf(body), upstream.limits);
+  if (REDIRECTS.has(status)) return { type: 'failed', error: redirected(), again: false };
+  const text = await readText(body, upstream.limits);
   const error = errorOfStatus(status, errorIn(parseJson(text)));
   // A body that stalled has ended the call, so no retry is possible.
   if (call.silent) return { type: 'failed', error, again: false };
-  const retryAfterMs = parseRetryAfter(headers.get('retry-after'), upstream.clock.now());
+  const retryAfterMs = parseRetryAfter(headers['retry-after'], upstream.clock.now());
   return { type: 'failed', error, again: error.retryable, retryAfterMs, refusal: { status, text } };
 }
 
 /** The text of an error's body, up to the limit. The status alone decides the error, whatever happens to the body. */
-async function readText(reader: Reader, limits: UpstreamLimits): Promise<string> {
+async function readText(body: ByteQueue, limits: UpstreamLimits): Promise<string> {
   const decoder = new TextDecoder();
   let text = '';
   let bytes = 0;
   try {
-    for (let { value } = await reader.read(); value !== undefined; { value } = await reader.read()) {
-      bytes += value.length;
+    for (let part = await body.read(); part !== undefined; part = await body.read()) {
+      bytes += part.length;
       if (bytes > limits.errorBodyBytesMax) break;
-      text += decoder.decode(value, { stream: true });
+      text += decoder.decode(part, { stream: true });
     }
   } catch {
     // The connection broke.
   }
-  void reader.cancel().catch(() => undefined);
   return text;
 }
 

@@ -24,8 +24,8 @@ export function retryDelayMs(failed: FailedAttempt, limits: UpstreamLimits): num
 
 /** A Retry-After header as ms from `nowMs` (wall time), never negative; undefined when it has neither of the two
  *  valid forms. [RFC 9110 §10.2.3] */
-export function parseRetryAfter(header: string | null, nowMs: number): number | undefined {
-  if (header === null) return undefined;
+export function parseRetryAfter(header: string | undefined, nowMs: number): number | undefined {
+  if (header === undefined) return undefined;
   if (/^\d{1,9}$/.test(header)) return Number(header) * 1000;
   // Date.parse takes almost anything ("apples 7" is a date in July); an HTTP date begins with a weekday and ends with
   // GMT.

@@ -4,8 +4,6 @@
 // rest.
 import type { Clock, Timer } from '../../../base/clock.ts';
 
-export type Reader = ReadableStreamDefaultReader<Uint8Array>;
-
 export class UpstreamCall {
   readonly #clock: Clock;
   readonly #caller: AbortSignal;
@@ -38,18 +36,6 @@ export class UpstreamCall {
   expectBytesWithin(ms: number): void {
     this.#deadline = this.#clock.mono() + ms;
     if (this.#timerAt > this.#deadline) this.#setTimer(ms);
-  }
-
-  /** The reader of the answer's body, which ends with the call. Node's fetch holds its signal by a weak reference,
-   *  and after a garbage collection an abort does not reach it any more: the model would generate for nobody, and
-   *  the pending read would never end. So an abort cancels the body too. */
-  readerOf(body: ReadableStream<Uint8Array>): Reader {
-    const reader = body.getReader();
-    // A body that has failed is closed already.
-    const close = (): void => void reader.cancel().catch(() => undefined);
-    if (this.signal.aborted) close();
-    else this.signal.addEventListener('abort', close, { once: true });
-    return reader;
   }
 
   /** Suspends the timeout until the next expectation: the time of a slow reader is not the server's. */

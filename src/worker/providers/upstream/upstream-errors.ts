@@ -76,26 +76,29 @@ function described(
   return new ProviderError(code, WHAT_HAPPENED[code] + suffix, detail === '' ? {} : { detail });
 }
 
-/** The error of a fetch that rejected before there was a response. */
+/** The error of a request that failed before there was a response. */
 export function errorOfConnecting(error: unknown): ProviderError {
   const code = systemCode(error);
-  // fetch gives no code for what it forbids itself: a redirect, a blocked port. A retry would not help.
-  if (code === undefined)
-    return new ProviderError(
-      'upstream-refused',
-      `the model server redirects, or its address may not be used${FOR_THE_OPERATOR}`,
-    );
+  // Neither the network nor the server: undici refuses the request itself. A retry would not help.
+  if (code === undefined || OUR_FAULTS.has(code))
+    return new ProviderError('upstream-refused', `the model server cannot be asked so${FOR_THE_OPERATOR}`, {
+      detail: code,
+    });
   if (code.startsWith('HPE_')) return malformed(`the model server does not speak HTTP${FOR_THE_OPERATOR}`, code);
-  if (code === 'UND_ERR_HEADERS_TIMEOUT') return timedOut();
   return new ProviderError('upstream-unreachable', 'the model server cannot be reached', { detail: code });
+}
+
+const OUR_FAULTS: ReadonlySet<string> = new Set(['UND_ERR_INVALID_ARG', 'UND_ERR_NOT_SUPPORTED']);
+
+export function redirected(): ProviderError {
+  return new ProviderError('upstream-refused', `the model server redirects${FOR_THE_OPERATOR}`);
 }
 
 /** The error of a body that broke while it was read. */
 export function errorOfReading(error: unknown): ProviderError {
   const code = systemCode(error);
-  if (code !== undefined && /^(?:HPE_|Z_)/.test(code))
+  if (code !== undefined && /^(?:HPE_|Z_|ERR_BROTLI_|ERR__ERROR_)/.test(code))
     return malformed("the model server's answer cannot be decoded", code);
-  if (code === 'UND_ERR_BODY_TIMEOUT') return timedOut();
   return truncated(code);
 }
 
@@ -214,10 +217,8 @@ function statusIn(error: unknown): number | undefined {
   return undefined;
 }
 
-/** fetch has the system's error in `cause`. */
 function systemCode(error: unknown): string | undefined {
-  const cause = error instanceof Error ? error.cause : undefined;
-  const code = isObject(cause) ? cause['code'] : undefined;
+  const code = isObject(error) ? error['code'] : undefined;
   return typeof code === 'string' && /^[A-Z0-9_]{1,64}$/.test(code) ? code : undefined;
 }
 

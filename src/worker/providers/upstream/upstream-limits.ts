@@ -2,10 +2,10 @@
 // brief or correct: without these limits one broken upstream could hold a run, or a worker's memory, without end.
 
 /** ms from the request to the first byte of its answer. Long, because a queue and a long prompt come before the
- *  first token; below 300 s, where fetch itself would give up. */
+ *  first token. */
 export const FIRST_BYTE_TIMEOUT_MS = 120_000;
 /** ms of silence inside an answer. Long, because some models think without sending; a keep-alive comment ends the
- *  silence. Also below 300 s. */
+ *  silence. */
 export const IDLE_TIMEOUT_MS = 120_000;
 /** ms after the finish reason in which usage, [DONE] or the end of the body may come. Some servers never send them,
  *  and the answer is complete without them. */
