@@ -16,7 +16,7 @@ interface Outcome {
   readonly fault: string | undefined;
 }
 
-function decode(pieces: readonly Uint8Array[], limits: Partial<UpstreamLimits> = {}): Outcome {
+function decode(pieces: readonly Buffer[], limits: Partial<UpstreamLimits> = {}): Outcome {
   const stream = new ChatCompletionsStream({ ...DEFAULT_UPSTREAM_LIMITS, ...limits });
   const events: ProviderEvent[] = [];
   for (const piece of pieces) {

@@ -1,7 +1,7 @@
 // Turns the bytes of one streamed chat completion into ProviderEvents. Sync and without I/O, so that tests can cut the
 // bytes anywhere. Owns the rule for a completion: `finish` comes only after `[DONE]` behind an answer, or after a
 // finish reason followed by a clean end of the body; anything less is `upstream-truncated`. On the path of every token:
-// one JSON.parse and one event object per token, no copies.
+// most chunks are read without parsing them (usual-chunk.ts), with the same result.
 import { ProviderError, type FinishReason, type ProviderEvent, type Usage } from '../../provider.ts';
 import {
   choiceIndex,
@@ -22,6 +22,7 @@ import { choiceFailure, failureOfText, NAMES_A_FAILURE, failureInFields, reporte
 import { ToolCallDeltas, type ToolCallEvent } from './tool-call-deltas.ts';
 import { errorOfObject, malformed, neverBegan, tooLarge, truncated } from '../upstream/upstream-errors.ts';
 import { UpstreamFraming } from './upstream-framing.ts';
+import { UsualChunk } from './usual-chunk.ts';
 import type { UpstreamLimits } from '../upstream/upstream-limits.ts';
 
 export class ChatCompletionsStream {
@@ -29,6 +30,12 @@ export class ChatCompletionsStream {
   readonly #framing: UpstreamFraming;
   readonly #toolCalls = new ToolCallDeltas();
   #events: ProviderEvent[] = [];
+  #usual: UsualChunk | undefined;
+  /** Usual chunks that were read since the last was learned. */
+  #usualReads = 0;
+  /** Other chunks to come before the next is learned, and how many came between the last two. */
+  #learnIn = 1;
+  #learnEvery = 1;
   #streamBytes = 0;
   #answerBytes = 0;
   #sawEvent = false;
@@ -73,15 +80,48 @@ export class ChatCompletionsStream {
     return events;
   }
 
-  push(bytes: Uint8Array): void {
+  push(bytes: Buffer): void {
     if (this.#over) return;
     this.#streamBytes += bytes.length;
     try {
       if (this.#streamBytes > this.#limits.streamBytesMax) throw tooLarge('the response', this.#limits.streamBytesMax);
-      this.#framing.push(bytes);
+      const taken = this.#framing.isBetweenEvents ? this.#takeUsual(bytes) : 0;
+      if (taken < bytes.length) this.#frame(taken === 0 ? bytes : bytes.subarray(taken));
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  /** Takes the usual chunks at the start of the bytes. Returns where the first other one begins. */
+  #takeUsual(bytes: Buffer): number {
+    const usual = this.#usual;
+    if (usual === undefined) return 0;
+    let at = 0;
+    for (let text = usual.read(bytes, at); text !== undefined; text = usual.read(bytes, at)) {
+      if (usual.end - at > this.#limits.eventBytesMax) break;
+      this.#usualReads += 1;
+      this.#emit({ type: 'text', text }, text);
+      at = usual.end;
+    }
+    return at;
+  }
+
+  #frame(bytes: Buffer): void {
+    const { isBetweenEvents } = this.#framing;
+    const before = this.#events.length;
+    this.#framing.push(bytes);
+    const said = this.#events[before];
+    if (!isBetweenEvents || said?.type !== 'text' || this.#events.length > before + 1) return;
+    this.#learnIn -= 1;
+    if (this.#learnIn <= 0) this.#learn(bytes, said.text);
+  }
+
+  /** A server whose chunks never repeat costs one more parsing now and then. */
+  #learn(bytes: Buffer, text: string): void {
+    this.#learnEvery = this.#usualReads > 0 ? 1 : Math.min(this.#learnEvery * 2, LEARN_EVERY_MAX);
+    this.#learnIn = this.#learnEvery;
+    this.#usualReads = 0;
+    this.#usual = UsualChunk.learn(bytes, text);
   }
 
   /** Call it when the body ended cleanly. */
@@ -278,5 +318,7 @@ function isSilent({ delta, message, text, finish_reason: finish }: WireChoice): 
   return !content && finishReasonOf(finish) === undefined;
 }
 
+/** Chunks that are not usual, between two attempts to learn another usual chunk. */
+const LEARN_EVERY_MAX = 1024;
 const OPENING_BRACE = 123;
 const NO_EVENTS: readonly ProviderEvent[] = [];

@@ -117,7 +117,7 @@ async function readBytes(
   body: ByteQueue,
   call: UpstreamCall,
   isFinishing: boolean,
-): Promise<Uint8Array | typeof SILENCE | ProviderError | undefined> {
+): Promise<Buffer | typeof SILENCE | ProviderError | undefined> {
   try {
     return await body.read();
   } catch (error) {

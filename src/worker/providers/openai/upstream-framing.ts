@@ -19,6 +19,7 @@ export class UpstreamFraming {
   readonly #parser;
   /** Lines of JSON that came without framing. */
   #unframed = '';
+  #isBetweenEvents = false;
 
   constructor(limits: UpstreamLimits, listener: FramingListener) {
     this.#limits = limits;
@@ -30,9 +31,16 @@ export class UpstreamFraming {
     });
   }
 
+  /** The next byte begins a new event, and nothing of an earlier one is held. False where that is not certain. */
+  get isBetweenEvents(): boolean {
+    return this.#isBetweenEvents;
+  }
+
   /** @throws ProviderError */
   push(bytes: Uint8Array): void {
+    this.#isBetweenEvents = false;
     this.#parser.feed(this.#decoder.decode(bytes, MORE_TO_COME));
+    this.#isBetweenEvents = this.#unframed === '' && bytes.at(-1) === NEW_LINE && bytes.at(-2) === NEW_LINE;
   }
 
   /** Call it when the body ended cleanly: text without its line end is an event too. @throws ProviderError */
@@ -89,5 +97,6 @@ function jsonObjects(text: string): string[] {
   return list.filter((item) => typeof item === 'object' && item !== null).map((item) => JSON.stringify(item));
 }
 
+const NEW_LINE = 0x0a;
 const MORE_TO_COME = { stream: true } as const;
 const MAY_GO_ON = false;

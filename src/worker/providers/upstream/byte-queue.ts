@@ -12,7 +12,7 @@ export interface ByteSource {
 }
 
 interface Waiter {
-  readonly resolve: (bytes: Uint8Array | undefined) => void;
+  readonly resolve: (bytes: Buffer | undefined) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -64,7 +64,7 @@ export class ByteQueue {
 
   /** All bytes that wait, or the next that come; undefined at a clean end. One read at a time. @throws the error that
    *  broke the bytes */
-  read(): Promise<Uint8Array | undefined> {
+  read(): Promise<Buffer | undefined> {
     const [first] = this.#chunks;
     if (first !== undefined) return Promise.resolve(this.#takeAll(first));
     if (this.#end === 'clean') return Promise.resolve(undefined);
