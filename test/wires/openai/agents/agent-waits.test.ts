@@ -230,34 +230,43 @@ describe('a request with several events', () => {
     expect((await stored())[0]).toBe(2);
   });
 
-  it('makes one prompt of the results of one turn that has ended', async () => {
-    const { sessions, node } = await startWaiting();
+  /** The results of the calls of a turn that has ended. */
+  async function resultsOfEnded({ sessions, node }: Awaited<ReturnType<typeof startWaiting>>, calls: number) {
     const { id } = await sessions.create({ environment: NONE, agent: { model: 'default' }, input: 'go' });
     const turn_id = (await sessions.turns.list(id)).data[0]?.id ?? '';
     const run = await node.take({ tenant: 'default', sessionId: id }, turn_id);
-    for (const [part, toolCallId] of ['c1', 'c2'].entries())
+    const ids = Array.from({ length: calls }, (_, i) => `c${i}`);
+    for (const [part, toolCallId] of ids.entries()) {
+      const of = { runId: turn_id, part, kind: 'tool-call' } as const;
       await run.write(
-        {
-          type: 'part.started',
-          runId: turn_id,
-          part,
-          kind: 'tool-call',
-          toolCallId,
-          toolName: 'look',
-          executor: 'client',
-        },
-        { type: 'delta', runId: turn_id, messageId: run.run.answerId, part, kind: 'tool-call', at: 0, text: '{}' },
+        { type: 'part.started', ...of, toolCallId, toolName: 'look', executor: 'client' },
+        { type: 'delta', ...of, messageId: run.run.answerId, at: 0, text: '{}' },
       );
+    }
     await run.complete();
-    const events = ['c1', 'c2'].map((call_id) => ({
-      type: 'agent.session.input.tool_result' as const,
-      turn_id,
-      call_id,
-      success: true,
-      output: call_id,
-    }));
-    await sessions.events.create(id, { events });
-    const { data } = await sessions.turns.list(id);
+    const type = 'agent.session.input.tool_result' as const;
+    return { id, events: ids.map((call_id) => ({ type, turn_id, call_id, success: true, output: call_id })) };
+  }
+
+  it('makes one prompt of the results of one turn that has ended', async () => {
+    const waiting = await startWaiting();
+    const { id, events } = await resultsOfEnded(waiting, 2);
+    await waiting.sessions.events.create(id, { events });
+    const { data } = await waiting.sessions.turns.list(id);
     expect(data).toHaveLength(2);
+  });
+
+  it('reads a turn once for all of its results', async () => {
+    const waiting = await startWaiting();
+    const read = vi.spyOn(waiting.h.broker, 'read');
+    const reads: number[] = [];
+    for (const calls of [2, 32]) {
+      const { id, events } = await resultsOfEnded(waiting, calls);
+      read.mockClear();
+      await waiting.sessions.events.create(id, { events });
+      reads.push(read.mock.calls.length);
+    }
+    // Others read as well, so the numbers may differ a little.
+    expect(reads[1]).toBeLessThan(2 * (reads[0] ?? 0));
   });
 });

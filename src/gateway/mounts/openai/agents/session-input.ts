@@ -61,7 +61,7 @@ export class SessionInput {
 
   /** Changes nothing. @throws GatewayError, SessionError */
   async #plan(sending: Sending, events: readonly InputEvent[]): Promise<Plan> {
-    const { request, sessionId } = sending;
+    const turns = this.#toolResults.turnsOf(sending.request, sending.sessionId);
     const steps: { at: number; what: ReadyPrompt | 'cancel' }[] = [];
     const replies: NamedReply[] = [];
     /** By the turn that they follow. */
@@ -72,10 +72,10 @@ export class SessionInput {
         steps.push({ at, what: await this.#prepare(sending, partOf(at, events), { content: event.content }) });
       else if (event.type === 'approval') replies.push(approvalReply(event));
       else {
-        const named = await this.#toolResults.replyOf(request, sessionId, event);
+        const named = await turns.replyOf(event);
         if (named !== undefined) replies.push(named);
         else {
-          const turnId = await this.#toolResults.mustWait(request, sessionId, event);
+          const turnId = await turns.mustWait(event);
           const others = results.get(turnId);
           const toolResults = [...(others?.toolResults ?? []), { toolCallId: event.callId, ...event.outcome }];
           results.set(turnId, { at: others?.at ?? at, toolResults });

@@ -3,6 +3,7 @@
 import type { FastifyRequest } from 'fastify';
 import { isSessionError } from '../../../../session/errors.ts';
 import type { InputRequested } from '../../../../session/events/wait-events.ts';
+import type { OpenInput } from '../../../../session/inputs.ts';
 import type { NamedReply } from '../../../../session/waits/named-replies.ts';
 import type { RunView } from '../../../../stream/run/run-view.ts';
 import type { InputEvent } from '../../../../wires/openai/agents/input-events.ts';
@@ -13,6 +14,8 @@ import type { ChatCommands } from '../../../chat-commands.ts';
 import { GatewayError } from '../../../gateway-error.ts';
 import { identityOf } from '../../../http/http-app.ts';
 import { RunAnswers, type RunAnswersDeps } from '../run-answers.ts';
+
+type ToolResult = Extract<InputEvent, { type: 'tool_result' }>;
 
 export type ToolResultsDeps = RunAnswersDeps & { readonly commands: ChatCommands };
 
@@ -31,24 +34,9 @@ export class ToolResults {
     this.#answers = new RunAnswers(deps, agentsWire.name);
   }
 
-  /** The reply that a result is to what a turn asked for. The client library repeats a request whose reply was lost:
-   *  the same result again is the same reply, also when the turn has gone on. Undefined if the turn did not ask for a
-   *  call with this id. @throws SessionError; GatewayError */
-  async replyOf(
-    request: FastifyRequest,
-    sessionId: string,
-    event: Extract<InputEvent, { type: 'tool_result' }>,
-  ): Promise<NamedReply | undefined> {
-    const { turnId, callId, outcome } = event;
-    const open = await this.#commands.openInputs(identityOf(request), sessionId);
-    const input =
-      open.find((one) => one.runId === turnId && asksFor(one, callId)) ??
-      (await this.#read(request, sessionId, turnId))?.inputs
-        .map((one) => one.request)
-        .findLast((one) => asksFor(one, callId));
-    if (input === undefined) return undefined;
-    const isValue = input.kind === 'question' && 'result' in outcome;
-    return { inputId: input.inputId, reply: isValue ? { value: outcome.result } : outcome };
+  /** Of one request, whose results are placed with it. */
+  turnsOf(request: FastifyRequest, sessionId: string): AskedTurns {
+    return new AskedTurns(this.#answers, this.#commands, request, sessionId);
   }
 
   /** Stores all answers of a request, or none. @throws SessionError; GatewayError invalid-request: no call waits for
@@ -61,22 +49,55 @@ export class ToolResults {
   async check(identity: Identity, sessionId: string, replies: readonly NamedReply[]): Promise<void> {
     await inWords(this.#commands.checkAnswers(identity, sessionId, replies));
   }
+}
+
+/** The turns that the results of one request are for. What waits is read once, and a turn once where its results come
+ *  together: a request may have many, and a turn may be long. */
+export class AskedTurns {
+  readonly #answers: RunAnswers;
+  readonly #commands: ChatCommands;
+  readonly #request: FastifyRequest;
+  readonly #sessionId: string;
+  #open: Promise<readonly OpenInput[]> | undefined;
+  /** The last one that was read. More would hold their answers in memory. */
+  #turn: { readonly id: string; readonly view: Promise<RunView | undefined> } | undefined;
+
+  constructor(answers: RunAnswers, commands: ChatCommands, request: FastifyRequest, sessionId: string) {
+    this.#answers = answers;
+    this.#commands = commands;
+    this.#request = request;
+    this.#sessionId = sessionId;
+  }
+
+  /** The reply that a result is to what a turn asked for. The client library repeats a request whose reply was lost:
+   *  the same result again is the same reply, also when the turn has gone on. Undefined if the turn did not ask for a
+   *  call with this id. @throws SessionError; GatewayError */
+  async replyOf({ turnId, callId, outcome }: ToolResult): Promise<NamedReply | undefined> {
+    this.#open ??= this.#commands.openInputs(identityOf(this.#request), this.#sessionId);
+    const input =
+      (await this.#open).find((one) => one.runId === turnId && asksFor(one, callId)) ??
+      (await this.#read(turnId))?.inputs.map((one) => one.request).findLast((one) => asksFor(one, callId));
+    if (input === undefined) return undefined;
+    const isValue = input.kind === 'question' && 'result' in outcome;
+    return { inputId: input.inputId, reply: isValue ? { value: outcome.result } : outcome };
+  }
 
   /** The run that the results follow. @throws GatewayError invalid-request: no such call waits for its result */
-  async mustWait(
-    request: FastifyRequest,
-    sessionId: string,
-    { turnId, callId }: Extract<InputEvent, { type: 'tool_result' }>,
-  ): Promise<string> {
-    const view = await this.#read(request, sessionId, turnId);
+  async mustWait({ turnId, callId }: ToolResult): Promise<string> {
+    const view = await this.#read(turnId);
     const call = view?.parts.find((part) => part.toolCallId === callId && itemKind(part) === 'function_call');
     if (view?.state !== 'completed' || call === undefined || view.results.has(callId)) throw unknownCall(callId);
     return turnId;
   }
 
-  async #read(request: FastifyRequest, sessionId: string, runId: string): Promise<RunView | undefined> {
+  #read(turnId: string): Promise<RunView | undefined> {
+    if (this.#turn?.id !== turnId) this.#turn = { id: turnId, view: this.#readNow(turnId) };
+    return this.#turn.view;
+  }
+
+  async #readNow(runId: string): Promise<RunView | undefined> {
     try {
-      return await this.#answers.readNow(request, { runId, sessionId });
+      return await this.#answers.readNow(this.#request, { runId, sessionId: this.#sessionId });
     } catch (error) {
       if (isSessionError(error, 'run-not-found')) return undefined;
       throw error;
