@@ -34,7 +34,7 @@ const end = performance.now() + Number(seconds) * 1000;
 for (let user = 0; performance.now() < end && user < Number(most); user += 1) {
   const token = signToken({ sub: `large-${user}`, scope: 'chat', exp }, secret);
   const response = await fetch(`http://127.0.0.1:${port}${kind.path}`, {
-    method: 'POST',
+    method: kind.method ?? 'POST',
     headers: { ...kind.headers, authorization: `Bearer ${token}`, 'content-type': 'application/json' },
     body,
   });

@@ -11,7 +11,12 @@ const PART_CHARS = 20_000;
 const VALUES = 90_000;
 const LEVELS = 50;
 
+/** As the package `openai` sends it. */
+const FIRST_TRY = { 'x-stainless-retry-count': '0' };
+
 export interface LargeBody {
+  /** Default: POST. */
+  readonly method?: 'PUT';
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   /** `name`: of the chat or the request, where the wire has one. */
@@ -31,7 +36,7 @@ export const CONVERSATIONS: Readonly<Record<string, LargeBody>> = {
   },
   completions: {
     path: '/openai/v1/chat/completions',
-    headers: {},
+    headers: FIRST_TRY,
     body: () => ({
       model: 'default',
       stream: true,
@@ -40,11 +45,18 @@ export const CONVERSATIONS: Readonly<Record<string, LargeBody>> = {
   },
   responses: {
     path: '/openai/v1/responses',
-    headers: {},
+    headers: FIRST_TRY,
     body: () => ({
       model: 'default',
       stream: true,
       input: conversation(({ role, text }) => ({ type: 'message', role, content: text }), GIVEN_MESSAGE_CHARS),
+    }),
+  },
+  'items of a conversation': {
+    path: '/openai/v1/conversations',
+    headers: FIRST_TRY,
+    body: () => ({
+      items: conversation(({ role, text }) => ({ type: 'message', role, content: text }), GIVEN_MESSAGE_CHARS),
     }),
   },
   'ag-ui': {
@@ -71,6 +83,22 @@ export const CONVERSATIONS: Readonly<Record<string, LargeBody>> = {
         parts: conversation(({ text }) => ({ text }), PART_CHARS),
       },
     }),
+  },
+  mcp: {
+    path: '/mcp',
+    headers: { accept: 'application/json, text/event-stream', 'mcp-protocol-version': '2025-06-18' },
+    body: () => ({
+      jsonrpc: '2.0',
+      id: 1,
+      method: 'tools/call',
+      params: { name: 'start_run', arguments: { prompt: conversation(({ text }) => text).join('') } },
+    }),
+  },
+  'durable-streams': {
+    method: 'PUT',
+    path: '/ds/v1/stream/large',
+    headers: {},
+    body: () => conversation(({ role, text }) => ({ role, text })),
   },
   langgraph: {
     path: '/langgraph/runs/stream',
