@@ -158,10 +158,12 @@ function buildChats({ config, broker, clock, newId, commandLog: log }: PartsDeps
     chatTtlMs: sessionTtlMs,
     tenants: new TenantLimit({ broker, clock, maxOf: config.waitingMaxOf, agents: config.agents?.keys(), onError }),
   });
+  const runs = new Runs(broker, log, clock, newId, chatLifetimeOf, limits);
   return {
     attachments,
     sessions: new Sessions(broker, log, clock, chatLifetimeOf, limits, attachments),
-    runs: new Runs(broker, log, clock, newId, chatLifetimeOf, limits),
+    runs,
+    longWork: runs.longWork,
     branches: new Branches(broker, log, clock, newId, limits),
     inputs: new Inputs({ broker, log, clock, checkTime: new CheckBudget(clock), onError }),
     cursors: new Cursors(broker),

@@ -1,11 +1,7 @@
 // The fields of a prompt that a schema cannot check alone: its place, history, options and results. [PROTOCOL §3]
+import { jsonBytesAtLeast } from '../base/json-text.ts';
 import type { JsonObject, ToolOutcome } from '../session/events/chat-event.ts';
-import {
-  findGivenFault,
-  GIVEN_MESSAGE_BYTES_MAX,
-  HISTORY_BYTES_MAX,
-  type GivenMessage,
-} from '../session/events/given-message.ts';
+import { findGivenFault, type GivenMessage } from '../session/events/given-message.ts';
 import { OPTIONS_BYTES_MAX } from '../session/events/run-options.ts';
 import type { Prompt } from '../session/runs.ts';
 import { GatewayError } from './gateway-error.ts';
@@ -14,7 +10,8 @@ import type { PromptBody } from './http/wire-schemas.ts';
 /** UTF-8 bytes of the results of one prompt as JSON: they are part of one record. */
 export const TOOL_RESULTS_BYTES_MAX = 512 * 1024;
 
-/** Undefined fields are left out. @throws GatewayError invalid-request, too-large */
+/** Undefined fields are left out. The size of a history is checked when it is serialised.
+ *  @throws GatewayError invalid-request, too-large */
 export function checkedFields(
   body: Pick<PromptBody, 'messageId' | 'content' | 'replaces' | 'after' | 'history' | 'options' | 'toolResults'>,
 ): Pick<Prompt, 'replaces' | 'after' | 'history' | 'options' | 'toolResults'> {
@@ -48,13 +45,11 @@ function checkHistory(history: readonly GivenMessage[], promptId: string | undef
   history.forEach((message, i) => {
     const fault = findGivenFault(message, i, ids);
     if (fault !== undefined) throw invalid(`history/${i}: ${fault}`);
-    mustFit(message, GIVEN_MESSAGE_BYTES_MAX, `history/${i}`);
   });
-  mustFit(history, HISTORY_BYTES_MAX, 'a history');
 }
 
 function mustFit(value: JsonObject | object, bytesMax: number, what: string): void {
-  if (Buffer.byteLength(JSON.stringify(value)) > bytesMax)
+  if (jsonBytesAtLeast(value) > bytesMax || Buffer.byteLength(JSON.stringify(value)) > bytesMax)
     throw new GatewayError('too-large', { message: `${what} has at most ${bytesMax} bytes` });
 }
 

@@ -45,7 +45,9 @@ export function findRefusal(
   const option = refusedOption(options, limits.allow);
   if (option !== undefined)
     return { code: 'option-refused', message: `${REFUSALS['option-refused']}: ${option}`, option };
-  const { promptCharsMax = Infinity } = limits;
+  const { promptCharsMax } = limits;
+  // Counting serialises the content.
+  if (promptCharsMax === undefined) return undefined;
   const chars = contentChars(content);
   if (chars <= promptCharsMax) return undefined;
   return {

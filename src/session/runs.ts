@@ -12,7 +12,6 @@ import { chatLifetimes, type ChatLifetimeOf } from './chat-lifetime.ts';
 import type { CommandLog, Committed, LoadedState } from './commands/command-log.ts';
 import { findRun, newCommandState, type CommandState, type RunInfo } from './commands/command-state.ts';
 import {
-  bodyHashOf,
   cancelTarget,
   decideCancel,
   decideEdit,
@@ -35,7 +34,11 @@ import type { Principal, SessionRef } from './session-ref.ts';
 import { SteadyTime } from './commands/steady-time.ts';
 import { admitted, mustFit, type Admitted } from './stores/user-limit.ts';
 import { UserLimits } from './stores/user-limits.ts';
-import { digestible } from './events/attachment-part.ts';
+import { LongWork } from '../base/long-work.ts';
+import { OneByOne } from '../base/one-by-one.ts';
+import type { LiteTopicName } from '../broker/lite-topic.ts';
+import { mustFitRecord, preparePrompt, type PreparedPrompt } from './history/prepared-prompt.ts';
+import { chatTopic } from './topic-names.ts';
 import { holdsUploads } from './commands/uploads.ts';
 
 /** ms that a worker has to end a stopped run. After that the node that received the Stop ends it. */
@@ -111,24 +114,6 @@ function createdDrafts(session: NewSession, createdAt: string): Draft[] {
 
 type Place = Pick<SendCommand, 'replaces' | 'follows'>;
 
-/** The later fields of a prompt that go into its records. */
-function pickGiven({ history, options, toolResults }: Prompt): Pick<Prompt, 'history' | 'options' | 'toolResults'> {
-  return {
-    ...(history === undefined ? {} : { history }),
-    ...(options === undefined ? {} : { options }),
-    ...(toolResults === undefined ? {} : { toolResults }),
-  };
-}
-
-/** The same text on another branch is another message. Without the later fields the hash is as in earlier versions. */
-function promptHash(prompt: Prompt): string {
-  const { content, agent, model, replaces, after } = prompt;
-  const body = [digestible(content), agent, model];
-  if (replaces !== undefined) body.push(replaces);
-  const later = { after, ...pickGiven(prompt) };
-  return bodyHashOf(Object.values(later).every((field) => field === undefined) ? body : [...body, later]);
-}
-
 /** Nothing that a retry changes: the request has been delivered as often as a request may be. */
 const UNDELIVERABLE: RunError = {
   code: 'undeliverable',
@@ -139,6 +124,10 @@ const UNDELIVERABLE: RunError = {
 export class Runs {
   /** The clock for the times in the events of runs. */
   readonly time: SteadyTime;
+  /** What takes more than a few ms of a turn. */
+  readonly longWork: LongWork;
+  /** A prompt with a long history is not overtaken by a later prompt of its chat. */
+  readonly #preparing = new OneByOne<LiteTopicName>();
   readonly #broker: Broker;
   readonly #log: CommandLog;
   readonly #clock: Clock;
@@ -160,6 +149,7 @@ export class Runs {
     this.#log = log;
     this.#clock = clock;
     this.time = new SteadyTime(clock);
+    this.longWork = new LongWork(clock);
     this.#newId = newId;
     this.#lifetimeOf = lifetimeOf;
     this.#limits = limits;
@@ -170,17 +160,25 @@ export class Runs {
    *  @throws SessionError not-found, message-not-found, run-not-found, message-conflict, session-not-new, busy,
    *  queue-full, too-many-sessions, too-many-runs, too-many-waiting, contended */
   async send(principal: Principal, ref: SessionRef, prompt: Prompt): Promise<SentPrompt> {
+    const prepared = await this.#preparing.run(chatTopic(ref), () =>
+      preparePrompt(this.longWork, prompt, isoTime(this.#clock)),
+    );
     for (let attempt = 1; attempt <= SEND_ATTEMPTS_MAX; attempt += 1) {
-      const sent = await this.#trySend(principal, ref, prompt);
+      const sent = await this.#trySend(principal, ref, prompt, prepared);
       if (sent !== undefined) return sent;
     }
     throw new SessionError('contended');
   }
 
   /** Undefined if the chat changed in a way that needs other admissions. Nothing was stored then. */
-  async #trySend(principal: Principal, ref: SessionRef, prompt: Prompt): Promise<SentPrompt | undefined> {
+  async #trySend(
+    principal: Principal,
+    ref: SessionRef,
+    prompt: Prompt,
+    prepared: PreparedPrompt,
+  ): Promise<SentPrompt | undefined> {
     const seen = await this.#log.load(ref);
-    const command = this.#sendCommand(principal, prompt, await this.#findPlace(principal, ref, seen, prompt));
+    const command = this.#sendCommand(principal, prompt, prepared, await this.#findPlace(principal, ref, seen, prompt));
     const admissions = await this.#enter(principal, ref, seen, command, prompt.session);
     return admitted(admissions, () => this.#send(principal, ref, command, prompt, seen, admissions));
   }
@@ -275,6 +273,7 @@ export class Runs {
     const edited = { messageId, content, user: principal.user, editedAt: isoTime(this.#clock) };
     await this.#onWaiting(principal, ref, messageId, (state, { agent }) => {
       admit(agent);
+      mustFitRecord(content);
       if (!holdsUploads(state.attached, uploads)) throw new SessionError('contended');
       return decideEdit(state, edited);
     });
@@ -377,20 +376,20 @@ export class Runs {
     }));
   }
 
-  #sendCommand(principal: Principal, prompt: Prompt, place: Place): SendCommand {
-    const { content, agent, model, priority, onBusy } = prompt;
+  #sendCommand(principal: Principal, prompt: Prompt, prepared: PreparedPrompt, place: Place): SendCommand {
+    const { content, agent, model, priority, onBusy, options, toolResults } = prompt;
     return {
       messageId: prompt.messageId ?? this.#newId(),
       content,
-      bodyHash: promptHash(prompt),
       user: principal.user,
       agent,
       model,
       priority,
       onBusy,
       ...place,
-      ...pickGiven(prompt),
-      createdAt: isoTime(this.#clock),
+      ...(options === undefined ? {} : { options }),
+      ...(toolResults === undefined ? {} : { toolResults }),
+      ...prepared,
       runId: this.#newId(),
       answerId: prompt.answerId ?? this.#newId(),
       ...(prompt.trace === undefined ? {} : { trace: prompt.trace }),

@@ -1,6 +1,14 @@
 // A first prompt that brings a conversation from elsewhere: how the chat shows it, and what the model receives.
+import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { HISTORY_BYTES_MAX, HISTORY_MESSAGES_MAX, type GivenMessage } from '../../src/session/events/given-message.ts';
+import { RECORD_BYTES_MAX } from '../../src/broker/broker.ts';
+import {
+  GIVEN_MESSAGE_BYTES_MAX,
+  HISTORY_BYTES_MAX,
+  HISTORY_MESSAGES_MAX,
+  type GivenMessage,
+} from '../../src/session/events/given-message.ts';
+import type { Prompt } from '../../src/session/runs.ts';
 import { ChatRig } from '../support/chat-rig.ts';
 import { ENGINES } from '../support/each-engine.ts';
 import { RedisServer } from '../support/redis-server.ts';
@@ -187,5 +195,108 @@ describe('a given history', () => {
       expect(told.at(-1)).toBe(`user: prompt ${call}`);
       if (call > 30) expect(told).not.toContain('system: no');
     }
+  });
+});
+
+/** So long that it is prepared in several turns. */
+const LONG_HISTORY = Array.from({ length: 900 }, (_, i): GivenMessage => ({
+  role: i % 2 === 0 ? 'user' : 'assistant',
+  content: `${i} é "${'x'.repeat(1000)}"`,
+}));
+
+describe('a long history', () => {
+  const start = (): ChatRig => {
+    const rig = new ChatRig();
+    onTestFinished(() => rig.close());
+    return rig;
+  };
+  const prompts = async (rig: ChatRig): Promise<unknown[]> =>
+    (await rig.sessions.history(rig.alice, rig.ref, 1000, undefined)).messages
+      .filter(({ status }) => status !== 'given')
+      .map(({ content }) => content);
+
+  it('is not overtaken by later prompts of its chat', async () => {
+    const rig = start();
+    const sent = await Promise.all([
+      rig.prompt('first', { history: LONG_HISTORY }),
+      rig.prompt('second'),
+      rig.prompt('third', { messageId: 'm3' }),
+      rig.prompt('third', { messageId: 'm3' }),
+    ]);
+    expect(sent.map(({ queued }) => queued)).toEqual([0, 1, 2, 2]);
+    expect(await prompts(rig)).toEqual(['first', 'second', 'third']);
+  });
+
+  it('does not hold up prompts of other chats', async () => {
+    const rig = start();
+    const ended: string[] = [];
+    const note = (name: string) => (): number => ended.push(name);
+    const other = { ...rig.ref, sessionId: 'other' };
+    const short = { content: 'x', agent: 'default', model: '', priority: 'normal', onBusy: 'queue' } as const;
+    await Promise.all([
+      rig.prompt('first', { history: LONG_HISTORY }).then(note('long')),
+      rig.runs.send(rig.alice, other, { ...short, history: HISTORY }).then(note('short')),
+    ]);
+    expect(ended).toEqual(['short', 'long']);
+  });
+
+  it('is one message however often it is sent at once, also from two nodes', async () => {
+    const rig = start();
+    const { runs } = rig.otherNode();
+    const prompt = { content: 'go', agent: 'default', model: '', priority: 'normal', onBusy: 'queue' } as const;
+    const asked = { ...prompt, messageId: 'm', history: LONG_HISTORY };
+    const sent = await Promise.all([
+      rig.runs.send(rig.alice, rig.ref, asked),
+      rig.runs.send(rig.alice, rig.ref, asked),
+      runs.send(rig.alice, rig.ref, asked),
+    ]);
+    expect(new Set(sent.map(({ runId }) => runId)).size).toBe(1);
+    expect(await prompts(rig)).toEqual(['go']);
+    const changed = LONG_HISTORY.with(-1, { role: 'user', content: 'other' });
+    await expect(rig.runs.send(rig.alice, rig.ref, { ...asked, history: changed })).rejects.toMatchObject({
+      code: 'message-conflict',
+    });
+  });
+
+  it('is refused as a whole for its last message, and the prompt behind it begins the chat', async () => {
+    const rig = start();
+    // In JSON it has twice its characters.
+    const content = '"'.repeat(0.75 * GIVEN_MESSAGE_BYTES_MAX);
+    const tooLarge = rig.prompt('first', { history: LONG_HISTORY.with(-1, { role: 'user', content }) });
+    const second = rig.prompt('second');
+    await expect(tooLarge).rejects.toMatchObject({
+      code: 'too-large',
+      message: `history/899 has at most ${GIVEN_MESSAGE_BYTES_MAX} bytes`,
+    });
+    expect((await second).position.offset).toBe(0);
+    expect(await rig.seen()).toHaveLength(2);
+  });
+
+  it.each<[string, Partial<Prompt>]>([
+    ['alone', {}],
+    ['with options', { options: { temperature: 1, stop: ['"]', 'é'] } }],
+    ['with results', { toolResults: [{ toolCallId: 'c', result: { '"history":[': [] } }] }],
+    ['with both', { options: { seed: 1 }, toolResults: [{ toolCallId: 'c', error: 'no' }] }],
+  ])('is the same prompt for a node of an earlier version: %s', async (_name, { options, toolResults }) => {
+    const rig = start();
+    const later = { history: LONG_HISTORY, ...(options && { options }), ...(toolResults && { toolResults }) };
+    await rig.prompt('go', later);
+    const text = JSON.stringify(['go', 'default', '', later]);
+    const bodyHash = createHash('sha256').update(text).digest('base64url').slice(0, 22);
+    expect((await rig.log.load(rig.ref))?.state.recent).toMatchObject([{ bodyHash }]);
+  });
+});
+
+describe('a prompt that is too large for a record', () => {
+  it('is refused and changes nothing, and so does such an edit', async () => {
+    const rig = new ChatRig();
+    onTestFinished(() => rig.close());
+    const content = 'x'.repeat(RECORD_BYTES_MAX + 1);
+    await expect(rig.prompt(content)).rejects.toMatchObject({ code: 'too-large' });
+    expect(await rig.log.load(rig.ref)).toBeUndefined();
+    await rig.prompt('short', { messageId: 'm' });
+    const edit = rig.runs.edit(rig.alice, rig.ref, 'm', [{ type: 'text', text: content }], () => undefined);
+    await expect(edit).rejects.toMatchObject({ code: 'too-large' });
+    expect((await rig.seen()).map(({ type }) => type)).toEqual(['message.created', 'run.queued']);
   });
 });

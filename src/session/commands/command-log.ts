@@ -13,6 +13,7 @@ import {
   decodeHidden,
   encodeEvent,
   isTerminal,
+  withHidden,
   type JsonObject,
   type RunTally,
   type RunTerminal,
@@ -371,10 +372,9 @@ function isBetweenLegs(run: RunInfo | undefined): boolean {
 
 /** The last draft carries the checkpoint, so `lastMajor` of the topic is its offset. */
 function encodeDrafts(drafts: readonly Draft[], checkpoint: JsonObject): NewRecord[] {
-  return drafts.map(({ event, hidden }, i) => {
+  return drafts.map(({ event, record = encodeEvent(event), hidden }, i) => {
     const last = i === drafts.length - 1;
-    if (hidden === undefined && !last) return encodeEvent(event);
-    return encodeEvent(event, { ...hidden, ...(last ? checkpoint : {}) });
+    return hidden === undefined && !last ? record : withHidden(record, { ...hidden, ...(last ? checkpoint : {}) });
   });
 }
 

@@ -1,7 +1,8 @@
 // What each command does to a chat, as pure functions: a command state and a command in, drafts of events out, or a
 // refusal. The command log turns the drafts into one conditional append. No decision destroys history: a branch that is
 // left stays in the log and can be selected again.
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
+import type { NewRecord } from '../../broker/broker.ts';
 import type { ChatEvent, JsonObject, MessageContent, RunPriority, ToolOutcome } from '../events/chat-event.ts';
 import { encodeOptions, type RunOptions } from '../events/run-options.ts';
 import {
@@ -20,6 +21,8 @@ import { SessionError } from '../errors.ts';
 
 export interface Draft {
   readonly event: ChatEvent;
+  /** Of the event without the further hidden fields. Undefined: it is encoded when it is appended. */
+  readonly record?: NewRecord;
   /** The input of the fold besides the public event. Not stored. */
   readonly context?: Omit<EventContext, 'offset'>;
   /** Further hidden fields. */
@@ -57,8 +60,8 @@ export interface SendCommand {
   readonly options?: RunOptions;
   /** What calls of the answer before gave. */
   readonly toolResults?: readonly ToolOutcome[];
-  /** Messages from elsewhere that come before the first prompt of a chat. */
-  readonly history?: readonly GivenMessage[];
+  /** Messages from elsewhere that come before the first prompt of a chat: an event for each. */
+  readonly given?: readonly Draft[];
   /** Fresh ids, used if the message is new. */
   readonly runId: string;
   readonly answerId: string;
@@ -67,7 +70,12 @@ export interface SendCommand {
 
 /** The digest by which a retry is recognised. */
 export function bodyHashOf(body: readonly unknown[]): string {
-  return createHash('sha256').update(JSON.stringify(body)).digest('base64url').slice(0, 22);
+  return digestOf(createHash('sha256').update(JSON.stringify(body)));
+}
+
+/** Of a body whose JSON was hashed in pieces. */
+export function digestOf(hash: Hash): string {
+  return hash.digest('base64url').slice(0, 22);
 }
 
 /** The run of the same message or regeneration, if it was stored before. @throws SessionError message-conflict */
@@ -108,18 +116,18 @@ export function decideSend(
   first: readonly Draft[] = [],
 ): Decision {
   const { messageId, runId, agent, model, priority, user, content, createdAt, bodyHash, answerId, trace } = command;
-  const { replaces, follows, history = [], options, toolResults } = command;
-  if (history.length > 0 && (state.tip !== null || state.messages > 0)) throw new SessionError('session-not-new');
+  const { replaces, follows, given = [], options, toolResults } = command;
+  if (given.length > 0 && (state.tip !== null || state.messages > 0)) throw new SessionError('session-not-new');
   const role = toolResults === undefined || content !== '' ? 'user' : 'tool';
   const results = toolResults === undefined ? {} : { toolResults };
   const created = { type: 'message.created', messageId, role, content, ...results, createdAt, user } as const;
   const after = replaces === undefined ? ((follows ?? state.tip ?? state.given)?.at ?? null) : replaces.after;
-  const links = history.length > 0 ? GIVEN_LINK : encodePromptLink(after);
+  const links = given.length > 0 ? GIVEN_LINK : encodePromptLink(after);
   const drafts: Draft[] = [
     ...first,
     ...makeRoom(state, command, timeOf),
     ...(follows === undefined ? [] : selectDrafts(state, follows, user)),
-    ...givenEvents(history, createdAt).map((event) => ({ event })),
+    ...given,
     {
       event: replaces === undefined ? created : { ...created, replaces: replaces.messageId },
       context: { bodyHash, runId },

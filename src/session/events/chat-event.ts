@@ -303,8 +303,13 @@ export const RECORD_VERSION = '1 ';
  *  feeds, so the record is well-formed and its first line is the whole public part. */
 export function encodeEvent(event: ChatEvent, hidden?: JsonObject): NewRecord {
   const { type, ...fields } = event;
-  const open = `${RECORD_VERSION}${type} ${JSON.stringify(fields)}`;
-  return { major: IS_MAJOR[type], data: hidden === undefined ? open : `${open}\n${JSON.stringify(hidden)}` };
+  const open = { major: IS_MAJOR[type], data: `${RECORD_VERSION}${type} ${JSON.stringify(fields)}` };
+  return hidden === undefined ? open : withHidden(open, hidden);
+}
+
+/** `record`: of an event without a hidden part. */
+export function withHidden({ major, data }: NewRecord, hidden: JsonObject): NewRecord {
+  return { major, data: `${data}\n${JSON.stringify(hidden)}` };
 }
 
 const DELTA = `${RECORD_VERSION}delta `;

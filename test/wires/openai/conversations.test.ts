@@ -98,6 +98,19 @@ describe('/openai/v1/conversations', () => {
     });
   });
 
+  it('takes many items before fewer that were sent behind them', async () => {
+    const { client } = await startOpenai();
+    const { conversations } = client();
+    const { id: conversation } = await conversations.create({});
+    const items = Array.from({ length: 900 }, (_, i) => ({ role: 'user' as const, content: `${i}` }));
+    const many = conversations.items.create(conversation, { items });
+    const one = conversations.items.create(conversation, { items: [{ role: 'user', content: 'behind' }] });
+    expect((await many).data).toHaveLength(900);
+    await one;
+    const [last] = (await conversations.items.list(conversation, { order: 'desc', limit: 1 })).data;
+    expect(last).toMatchObject({ content: [{ text: 'behind' }] });
+  });
+
   it('lists its items in both directions, reads one, and keeps them', async () => {
     const { h, client } = await startOpenai();
     const { conversations, responses } = client();

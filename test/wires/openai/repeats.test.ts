@@ -67,6 +67,20 @@ describe('a request that the client repeats without a key', () => {
     expect(await openRuns(h)).toEqual([]);
   });
 
+  it('has one run in a chat of its own where its conversation is long', async () => {
+    const { h, client } = await startOpenai();
+    const long = Array.from({ length: 400 }, () => ({ role: 'user' as const, content: 'x'.repeat(1000) }));
+    const asked = { ...ASKED, messages: [...long, ...ASKED.messages], stream: true as const };
+    const ask = (count: number): Promise<unknown> =>
+      client().chat.completions.create(asked, { headers: { 'x-stainless-retry-count': String(count) } });
+    await ask(0);
+    await ask(1);
+    expect(await openRuns(h)).toHaveLength(1);
+    // What was asked twice at once was meant twice.
+    await Promise.all([ask(0), ask(0)]);
+    expect(new Set(await openRuns(h)).size).toBe(3);
+  });
+
   it('has one run in the chat that it names, over Responses too', async () => {
     const { h, proxy, repeating } = await startBehindProxy();
     const response = repeating.responses.create({ model: 'default', input: 'go', conversation: 's' });

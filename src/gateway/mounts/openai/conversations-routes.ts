@@ -1,8 +1,12 @@
 // /openai/v1/conversations: chats that responses continue. A conversation is a session, with its id.
 import Type from 'typebox';
 import type { FastifyReply } from 'fastify';
+import type { LongWork } from '../../../base/long-work.ts';
+import { OneByOne } from '../../../base/one-by-one.ts';
+import type { LiteTopicName } from '../../../broker/lite-topic.ts';
 import { idOf } from '../../../session/session-ref.ts';
 import type { Sessions } from '../../../session/sessions.ts';
+import { chatTopic } from '../../../session/topic-names.ts';
 import {
   conversationOf,
   readConversationUpdate,
@@ -23,6 +27,7 @@ import { listBody, listPage, listQuery } from './list-pages.ts';
 import { mustRead, sendError } from './refusals.ts';
 
 export interface ConversationsRoutesDeps extends ItemListsDeps {
+  readonly longWork: LongWork;
   readonly newId: () => string;
   readonly readiness: Readiness;
   readonly sessionIds: SessionIds;
@@ -33,15 +38,15 @@ const URL = '/conversations';
 const params = Type.Object({ id: Type.String() });
 
 export function conversationsRoutes(app: HttpApp, deps: ConversationsRoutesDeps): void {
-  const { newId, readiness, sessionIds, sessions } = deps;
+  const { longWork, newId, readiness, sessionIds, sessions } = deps;
 
   app.post(URL, async (request) => {
     const { metadata, items } = mustRead(() => readNewConversation(request.body));
     const session = newSession(metadata === undefined ? {} : { metadata });
-    const given = items === undefined ? undefined : givenItems(request, items);
     const identity = identityOf(request);
     readiness.mustNotDrain();
     requireWrite(identity);
+    const given = items === undefined ? undefined : await givenItems(longWork, request, items);
     const ref = await sessionIds.make(identity, freshId(identity, newId));
     await sessions.create(identity.principal, ref, session, given);
     return describe(deps, identity, idOf(ref));
@@ -77,6 +82,8 @@ const itemParams = Type.Object({ id: Type.String(), itemId: Type.String() });
  *  then on only prompts add some. */
 function itemsRoutes(app: HttpApp, deps: ConversationsRoutesDeps): void {
   const items = new ItemLists(deps, chatItems);
+  // Many items are not overtaken by later ones of the same conversation.
+  const preparing = new OneByOne<LiteTopicName>();
   const preHandler = deps.reads.admit;
 
   app.get(`${URL}/:id/items`, { schema: { params, querystring: listQuery }, preHandler }, async (request) =>
@@ -91,16 +98,15 @@ function itemsRoutes(app: HttpApp, deps: ConversationsRoutesDeps): void {
   });
 
   app.post(`${URL}/:id/items`, { schema: { params } }, async (request, reply) => {
-    const given = givenItems(
-      request,
-      mustRead(() => readNewItems(request.body)),
-    );
+    const messages = mustRead(() => readNewItems(request.body));
     const identity = identityOf(request);
-    const { readiness, sessionIds, sessions } = deps;
+    const { longWork, readiness, sessionIds, sessions } = deps;
     readiness.mustNotDrain();
     requireWrite(identity);
+    const ref = await sessionIds.find(identity, request.params.id);
+    const given = await preparing.run(chatTopic(ref), () => givenItems(longWork, request, messages));
     try {
-      const first = await sessions.give(identity.principal, await sessionIds.find(identity, request.params.id), given);
+      const first = await sessions.give(identity.principal, ref, given);
       return listBody({ data: shownItems(given, first), hasMore: false });
     } catch (error) {
       if (isSessionError(error, 'session-not-new')) return sendKept(reply);

@@ -3,13 +3,16 @@
 import { createHash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import { Compile } from 'typebox/compile';
-import type { GiveCommand } from '../../../session/commands/decisions.ts';
+import { jsonBytesAtLeast } from '../../../base/json-text.ts';
+import type { LongWork } from '../../../base/long-work.ts';
+import { digestOf, type GiveCommand } from '../../../session/commands/decisions.ts';
 import {
   GIVEN_MESSAGE_BYTES_MAX,
   givenId,
   HISTORY_BYTES_MAX,
   HISTORY_MESSAGES_MAX,
 } from '../../../session/events/given-message.ts';
+import { historyTexts } from '../../../session/history/prepared-prompt.ts';
 import type { AskedMessage } from '../../../wires/openai/asked-prompt.ts';
 import { chatItems } from '../../../wires/openai/responses/input-items.ts';
 import { GatewayError } from '../../gateway-error.ts';
@@ -21,20 +24,34 @@ const PARAM = 'items';
 const checkHistory = Compile(historySchema);
 
 /** @throws GatewayError invalid-request, too-large, with the name of the parameter */
-export function givenItems(request: FastifyRequest, messages: readonly AskedMessage[]): GiveCommand {
+export async function givenItems(
+  work: LongWork,
+  request: FastifyRequest,
+  messages: readonly AskedMessage[],
+): Promise<GiveCommand> {
   const history = messages.map((message) => ({ ...message }));
   if (!checkHistory.Check(history)) throw refusal(PARAM, `a name, a list or a number of '${PARAM}' is out of bounds`);
-  const sizes = history.map((message) => Buffer.byteLength(JSON.stringify(message)));
-  const bytes = sizes.reduce((sum, one) => sum + one, 0);
-  if (sizes.some((one) => one > GIVEN_MESSAGE_BYTES_MAX))
-    throw tooLarge(`one of '${PARAM}' has more than ${GIVEN_MESSAGE_BYTES_MAX} bytes`);
-  if (bytes > HISTORY_BYTES_MAX) throw tooLarge(`'${PARAM}' have at most ${HISTORY_BYTES_MAX} bytes together`);
+  for (const message of history) mustFit(jsonBytesAtLeast(message));
   const key = request.headers['idempotency-key'];
-  const digest = createHash('sha256')
-    .update(JSON.stringify([key, history]))
-    .digest('base64url')
-    .slice(0, 22);
+  const hash = createHash('sha256').update(`[${JSON.stringify(key ?? null)},[`);
+  let bytes = 0;
+  await work.run(
+    historyTexts(history, (text, index) => {
+      const size = Buffer.byteLength(text);
+      mustFit(size);
+      bytes += size;
+      if (index > 0) hash.update(',');
+      hash.update(text);
+    }),
+  );
+  if (bytes > HISTORY_BYTES_MAX) throw tooLarge(`'${PARAM}' have at most ${HISTORY_BYTES_MAX} bytes together`);
+  const digest = digestOf(hash.update(']]'));
   return { history, bytes, digest, isRepeat: key !== undefined || triesOf(request) === 'again' };
+}
+
+function mustFit(bytes: number): void {
+  if (bytes > GIVEN_MESSAGE_BYTES_MAX)
+    throw tooLarge(`one of '${PARAM}' has more than ${GIVEN_MESSAGE_BYTES_MAX} bytes`);
 }
 
 /** The conversation has others already. */

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Compile } from 'typebox/compile';
 import type { Clock } from '../../../base/clock.ts';
+import type { LongWork } from '../../../base/long-work.ts';
 import { traceOfRequest } from '../../../base/tracing.ts';
 import { isBrokerError } from '../../../broker/errors.ts';
 import { isSessionError } from '../../../session/errors.ts';
@@ -28,6 +29,7 @@ export interface PromptsDeps {
   readonly commands: ChatCommands;
   readonly newId: () => string;
   readonly clock: Clock;
+  readonly longWork: LongWork;
   readonly sessionIds: SessionIds;
   readonly sessions: Sessions;
 }
@@ -110,7 +112,7 @@ export class Prompts {
   }
 
   async #store({ request, identity, body, named, sessionId, tries }: Sending): Promise<RunInSession> {
-    const { commands, clock } = this.#deps;
+    const { commands, clock, longWork } = this.#deps;
     const trace = traceOfRequest(request.headers['traceparent']);
     if (named !== undefined) {
       const { runId } = await (tries === 'again'
@@ -118,10 +120,11 @@ export class Prompts {
         : commands.send(identity, sessionId, body, trace));
       return { runId, sessionId };
     }
-    const earlier = tries === 'again' ? await this.#findEarlier(identity, idsOfEarlierTries(request, clock.now())) : [];
+    const ids = tries === 'again' ? await idsOfEarlierTries(longWork, request, clock.now()) : [];
+    const earlier = await this.#findEarlier(identity, ids);
     const [only] = earlier;
     if (only !== undefined && earlier.length === 1) return only;
-    for (const id of tries === 'first' ? idsOfTry(request, clock.now()) : []) {
+    for await (const id of tries === 'first' ? idsOfTry(longWork, request, clock.now()) : []) {
       try {
         return { runId: (await commands.sendOnce(identity, id, body, 'makes', trace)).runId, sessionId: id };
       } catch (error) {

@@ -6,6 +6,8 @@
 // meant, and what has ended may have been answered. Otherwise it is a new prompt.
 import { createHmac } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
+import { jsonPieces } from '../../../base/json-text.ts';
+import type { LongWork } from '../../../base/long-work.ts';
 
 /** In ms. The last try of the library comes sooner. */
 const WINDOW_MS = 10 * 60 * 1_000;
@@ -20,22 +22,35 @@ export function triesOf({ headers }: FastifyRequest): Tries {
   return Number(count) === 0 ? 'first' : 'again';
 }
 
-/** The ids that a first try takes, the first that is free. */
-export function idsOfTry(request: FastifyRequest, now: number): readonly string[] {
-  return idsIn(request, Math.floor(now / WINDOW_MS));
+/** The ids that a first try takes, the first that is free. Another is made only where the one before it is taken. */
+export async function* idsOfTry(work: LongWork, request: FastifyRequest, now: number): AsyncGenerator<string> {
+  for (const key of keysIn(Math.floor(now / WINDOW_MS))) yield* await idsOf(work, request, [key]);
 }
 
 /** The ids that earlier tries can have taken. */
-export function idsOfEarlierTries(request: FastifyRequest, now: number): readonly string[] {
+export function idsOfEarlierTries(work: LongWork, request: FastifyRequest, now: number): Promise<readonly string[]> {
   const window = Math.floor(now / WINDOW_MS);
-  return [...idsIn(request, window), ...idsIn(request, window - 1)];
+  return idsOf(work, request, [...keysIn(window), ...keysIn(window - 1)]);
 }
 
-function idsIn(request: FastifyRequest, window: number): readonly string[] {
+function keysIn(window: number): readonly string[] {
+  return Array.from({ length: EQUAL_MAX }, (_, i) => `${window} ${i} `);
+}
+
+/** An id for each key. The request is serialised once for all of them. */
+async function idsOf(work: LongWork, request: FastifyRequest, keys: readonly string[]): Promise<readonly string[]> {
   const { authorization = '' } = request.headers;
-  const asked = JSON.stringify([request.method, request.routeOptions.url, request.body]);
-  return Array.from({ length: EQUAL_MAX }, (_, i) => {
-    const digest = createHmac('sha256', authorization).update(`${window} ${i} ${asked}`).digest('base64url');
-    return `once-${digest}`;
-  });
+  const digests = keys.map((key) => createHmac('sha256', authorization).update(key));
+  await work.run(hashSteps(digests, [request.method, request.routeOptions.url, request.body]));
+  return digests.map((digest) => `once-${digest.digest('base64url')}`);
+}
+
+function* hashSteps(
+  digests: readonly ReturnType<typeof createHmac>[],
+  value: unknown,
+): Generator<undefined, undefined> {
+  for (const piece of jsonPieces(value)) {
+    for (const digest of digests) digest.update(piece);
+    yield;
+  }
 }
