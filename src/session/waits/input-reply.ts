@@ -50,7 +50,10 @@ function faultsOf(request: InputRequested, reply: InputReply): readonly SchemaFa
   const given = Object.keys(pickReply(reply)) as ReplyField[];
   const strange = given.filter((field) => !allowed.includes(field));
   if (strange.length > 0)
-    return strange.map((field) => ({ path: `/${field}`, message: `is no field of the answer to a ${kind}` }));
+    return strange.map((field) => ({
+      path: `/${field}`,
+      message: `is not a field of the answer where the kind is ${kind}`,
+    }));
   if (reply.reason !== undefined && typeof reply.reason !== 'string') return [mustBe('/reason', 'a text')];
   if (reply.error !== undefined && typeof reply.error !== 'string') return [mustBe('/error', 'a text')];
   if (kind === 'approval')
