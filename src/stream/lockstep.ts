@@ -32,8 +32,12 @@ export class Lockstep implements LiveReaders {
   /** Gives a batch to all readers, unless one of them has taken it before. */
   give(events: readonly WireEvent[]): void {
     if (this.#given === events) return;
+    const parsed = parseEvents(events);
     this.#given = events;
-    for (const event of parseEvents(events)) {
+    // Before any of them is given one: if the frames of one reader fail, shared folds hold events that the others were
+    // not given. A reader that went on with such a fold elsewhere would have their text twice.
+    for (const reader of this.#readers) reader.expect(parsed.at(-1)?.offset ?? -1);
+    for (const event of parsed) {
       const one = [event];
       for (const reader of this.#readers) reader.give(one, event.offset);
       if (event.event.type === 'run.queued' && this.#readers.size > 1) this.#searchAgain();
@@ -92,9 +96,13 @@ class Reader implements InStep {
     this.#from = from;
   }
 
+  /** `last`: the offset of the last event of the batch that it is given now. */
+  expect(last: number): void {
+    if (last >= this.#from) this.isAhead = true;
+  }
+
   give(events: readonly ParsedEvent[], offset: number): void {
     if (offset < this.#from) return;
-    this.isAhead = true;
     if (this.projection.over === undefined) this.#text += this.projection.next(events);
   }
 

@@ -219,16 +219,18 @@ export class Subscription implements LiveTopicListener {
     this.#leaveLive();
   }
 
+  /** Leaves the live readers at once, and not with the round: more batches may come before the round ends. They would
+   *  be made to frames that this reader is never sent, and it would be cut for that. */
   #leaveLive(): void {
     this.#isLive = false;
+    this.#ahead = undefined;
+    this.#encoder.leaveLive?.(this.#options.signal.aborted);
     this.#wake?.('again');
   }
 
   #leave(live: LiveTopic): void {
-    this.#isLive = false;
+    this.#leaveLive();
     this.#wake = undefined;
-    this.#ahead = undefined;
-    this.#encoder.leaveLive?.(this.#options.signal.aborted);
     this.#options.hub.leave(live, this);
   }
 

@@ -9,6 +9,8 @@ import type { ParsedEvent, Projection } from '../../src/stream/projection.ts';
 import { projectRun, type Replay, type RunFrames } from '../../src/stream/run-projection.ts';
 import { RunView } from '../../src/stream/run/run-view.ts';
 import { OUTBOX_BYTES_MAX } from '../../src/stream/subscription.ts';
+import { ChunkView } from '../../src/wires/durable-streams/chunk-view.ts';
+import type { ViewOutput } from '../../src/wires/durable-streams/view-frames.ts';
 import { langGraphWire } from '../../src/wires/langgraph/langgraph.ts';
 import { ChatRig } from '../support/chat-rig.ts';
 import { FakeRun } from '../support/gateway-fake-run.ts';
@@ -30,12 +32,23 @@ function partsOf(view: RunView): string {
   return view.parts.map(({ text, isDone }) => `${text.toString()}${isDone ? '.' : '…'}`).join('|');
 }
 
-type Kind = Replay | 'langgraph';
+/** A batch may be several outputs in step, and one alone. */
+const oneMessageALine: ViewOutput = {
+  isFull: false,
+  put: (messages, { next, isClosed }) =>
+    messages.map((message) => `${message}\n`).join('') + (isClosed ? `closed at ${next}\n` : ''),
+};
+
+type Kind = Replay | 'langgraph' | 'chunk-view';
 
 function projectionOf(kind: Kind): Projection {
   const seed = { runId: 'r', after: undefined };
   if (kind === 'langgraph')
     return langGraphWire({ threadId: 't', modes: ['messages-tuple', 'values'], epoch: 'e', before: [] }).project(seed);
+  if (kind === 'chunk-view') {
+    const options = { runId: 'r', from: 0, after: undefined, hasMetadata: true, canReset: true, end: 'never' } as const;
+    return new ChunkView(options, oneMessageALine);
+  }
   return projectRun(seed, everything, kind);
 }
 
@@ -48,7 +61,7 @@ interface Plan {
 }
 
 const plan: fc.Arbitrary<Plan> = fc.record({
-  kind: fc.constantFrom<Kind>('fold', 'events', 'langgraph'),
+  kind: fc.constantFrom<Kind>('fold', 'events', 'langgraph', 'chunk-view'),
   comes: fc.nat(8),
   falls: fc.nat(16),
   behind: fc.nat(3),
@@ -188,6 +201,25 @@ describe('a subscription to a run', () => {
     await eventually(() => sinks.every(({ ended }) => ended === 'done'));
     expect(new Set(sinks.map(({ text }) => text)).size).toBe(1);
   });
+
+  it('does not cut a slow reader where many batches come at once', async () => {
+    const { run, sinks } = await read(3);
+    const [slow, ...others] = sinks;
+    if (slow === undefined) throw new Error('there is no reader');
+    slow.isStuck = true;
+    const { runId, answerId: messageId } = run.run;
+    const long = 'x'.repeat(OUTBOX_BYTES_MAX);
+    const delta = { type: 'delta', runId, messageId, part: 0, kind: 'text', text: long } as const;
+    const deltas = [0, 1, 2, 3, 4, 5].map((i) => ({ ...delta, at: 2 + i * long.length }));
+    await Promise.all(deltas.map((one) => run.add(one)));
+    await eventually(() => others.every(({ text }) => text.length === 2 + 6 * long.length));
+    slow.drain();
+    await run.complete();
+    await eventually(() => sinks.every(({ ended }) => ended !== undefined));
+    expect(sinks.map(({ ended, text }) => [ended, text.length])).toEqual(
+      sinks.map(() => ['done', 2 + 6 * long.length]),
+    );
+  });
 });
 
 describe('Lockstep', () => {
@@ -202,6 +234,56 @@ describe('Lockstep', () => {
     first.encodeEvents('e', batch.slice(0, 3));
     second.leaveLive(false);
     expect([first.over, second.over]).toEqual([undefined, 'break']);
+  });
+
+  it('keeps what a reader was shown where it used the fold of one that was shown nothing', () => {
+    const story = new RunStory();
+    story.play({ do: 'text', text: 'hello' });
+    const held = story.events.map(toWire);
+    story.play({ do: 'restart', keep: 0, again: 100, size: 2 });
+    story.end();
+    const next = held.length;
+    const stream = { threadId: 't', modes: ['messages-tuple'], epoch: 'e', before: [] } as const;
+    // It has everything, and nothing has come since.
+    const back = new ProjectedEncoder(
+      langGraphWire({ ...stream, base: next - 1 }).project({ runId: 'r', after: next - 1 }),
+    );
+    const other = new ProjectedEncoder(langGraphWire(stream).project({ runId: 'r', after: undefined }));
+    const lockstep = new Lockstep();
+    for (const reader of [back, other]) {
+      reader.encodeEvents('e', held);
+      reader.encodeControl({ type: 'live', position: undefined });
+      reader.joinLive(lockstep, next);
+    }
+    back.leaveLive(true);
+    expect(other.encodeEvents('e', story.events.slice(next).map(toWire))).not.toContain('event: error');
+  });
+
+  it('gives no fold an event twice behind an error of another reader', () => {
+    const story = new RunStory();
+    for (const text of ['a', 'b', 'c']) story.play({ do: 'text', text });
+    const events = story.events.map(toWire);
+    const next = events.length - 2;
+    const failing: RunFrames = {
+      tell: (_change, _view, offset) => {
+        if (offset === next) throw new Error('planted');
+        return '';
+      },
+    };
+    const projections = [failing, everything].map((frames) =>
+      projectRun({ runId: 'r', after: undefined }, frames, 'fold'),
+    );
+    const [first, second] = projections.map((projection) => new ProjectedEncoder(projection));
+    const lockstep = new Lockstep();
+    for (const reader of [first, second]) {
+      reader?.encodeEvents('e', events.slice(0, next));
+      reader?.encodeControl({ type: 'live', position: undefined });
+      reader?.joinLive(lockstep, next);
+    }
+    expect(() => first?.encodeEvents('e', events.slice(next, next + 1))).toThrow('planted');
+    second?.leaveLive(false);
+    const rest = second?.encodeEvents('e', coalesce(events.slice(next)));
+    expect([rest, second?.over]).toEqual(['', 'break']);
   });
 
   it('sends each reader what it would be sent alone, whenever it comes and falls behind', () => {

@@ -66,9 +66,11 @@ export class RunView extends RunFacts {
     );
   }
 
-  /** Both folds hold the same, are settled, and have lost nothing. A reader of one may use the other from here. */
+  /** Both folds hold the same, are settled, and have lost nothing. A reader of one may use the other from here. Not
+   *  where one of them is not shown: a restart would take text back from readers that could be sent the same again. */
   isSame(other: RunView): boolean {
     return (
+      this.#isShown === other.#isShown &&
       this.offset === other.offset &&
       this.state === other.state &&
       !(this.isLost || other.isLost) &&

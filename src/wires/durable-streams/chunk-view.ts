@@ -38,6 +38,9 @@ export class ChunkView implements Projection {
   #next: number;
   #isShown = false;
   #isBroken = false;
+  /** Complete behind the last event that this reader was given. Its fold may be further: another reader may have given
+   *  the next event to it, and a reader that takes that for its own end is not sent the event. */
+  #wasComplete = false;
 
   constructor(options: ChunkViewOptions, output: ViewOutput) {
     this.#options = options;
@@ -62,12 +65,13 @@ export class ChunkView implements Projection {
 
   fold(events: readonly ParsedEvent[]): void {
     for (const { event, offset } of events) {
-      if (this.isComplete) return;
+      if (this.#wasComplete) return;
       if (!this.#isShown && offset > this.#options.from) this.#show();
       if (event.type === 'delta' && this.#isShown && event.text.includes(LOST_UNIT)) this.#break(offset);
       const changes = this.#fold.apply(event, offset);
       if (this.#isShown) this.#tell(changes, offset);
       this.#next = Math.max(this.#next, offset + 1);
+      this.#wasComplete = this.isComplete;
     }
   }
 

@@ -107,7 +107,6 @@ export class LangGraphFrames {
     return [...view.results.keys()].filter((id) => own.has(id) || isReply(view, id, this.#leg - 1));
   }
 
-  /** The first part of the leg, and the one behind its last. */
   /** The state with what the run asks for. A reader that comes when all is answered is sent the state alone. */
   #interrupt(view: RunView, offset: number): string {
     this.isOver = true;
