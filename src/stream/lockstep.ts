@@ -59,7 +59,7 @@ export class Lockstep implements LiveReaders {
     for (const fold of reader.projection.folds()) {
       const others = this.#othersOf(fold);
       const same = others.find(({ view }) => view.isSame(fold.view));
-      if (same !== undefined) fold.share(same);
+      if (same !== undefined) shareOne(fold, same);
       if (others.length > (same === undefined ? 0 : 1)) isDone = false;
     }
     if (isDone || reader.searches >= SEARCHES_MAX) this.#searching.delete(reader);
@@ -78,6 +78,12 @@ export class Lockstep implements LiveReaders {
       }
     return others;
   }
+}
+
+/** The reader of the fold with fewer readers moves. Otherwise two searches behind one batch could swap their folds. */
+function shareOne(one: ReaderFold, other: ReaderFold): void {
+  if (one.readers > other.readers) other.share(one);
+  else one.share(other);
 }
 
 class Reader implements InStep {

@@ -67,6 +67,24 @@ const plan: fc.Arbitrary<Plan> = fc.record({
   behind: fc.nat(3),
 });
 
+/** Two readers look for the fold of each other behind one batch. */
+const swap: [Step[], number[], Plan[]] = [
+  [
+    { do: 'call' },
+    { do: 'result', which: 0, text: 'a' },
+    { do: 'restart', keep: 100, again: 1, size: 1 },
+    { do: 'arguments', which: 0, text: 'a' },
+    { do: 'arguments', which: 0, text: 'b' },
+  ],
+  [1],
+  [
+    { kind: 'fold', comes: 7, falls: 0, behind: 0 },
+    { kind: 'fold', comes: 0, falls: 0, behind: 0 },
+    { kind: 'fold', comes: 4, falls: 0, behind: 0 },
+    { kind: 'fold', comes: 0, falls: 2, behind: 2 },
+  ],
+];
+
 /** One reader, twice: in step with others, and alone. */
 class TwiceRead {
   readonly projection: Projection;
@@ -302,7 +320,7 @@ describe('Lockstep', () => {
           }
         },
       ),
-      { numRuns: 300 },
+      { numRuns: 300, examples: [swap] },
     );
   });
 });

@@ -24,6 +24,11 @@ export class ReaderFold {
     return this.#held.view;
   }
 
+  /** How many readers share it. */
+  get readers(): number {
+    return this.#held.readers;
+  }
+
   /** As `RunView.apply`. Readers that share a fold call it once each for an event, and the first call applies it. */
   apply(event: ChatEvent | LostRecords, offset: number): readonly Change[] {
     const held = this.#held;
