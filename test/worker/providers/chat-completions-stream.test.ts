@@ -9,31 +9,15 @@ import {
   DEFAULT_UPSTREAM_LIMITS,
   type UpstreamLimits,
 } from '../../../src/worker/providers/upstream/upstream-limits.ts';
+import { decodeStream, type DecodedStream } from './decoded-stream.ts';
 import { deltaEvent, DONE, finishEvent, sse, textEvent, usageEvent } from '../../support/scripted-upstream.ts';
 
-interface Outcome {
-  readonly events: readonly ProviderEvent[];
-  readonly fault: string | undefined;
-}
-
-function decode(pieces: readonly Buffer[], limits: Partial<UpstreamLimits> = {}): Outcome {
-  const stream = new ChatCompletionsStream({ ...DEFAULT_UPSTREAM_LIMITS, ...limits });
-  const events: ProviderEvent[] = [];
-  for (const piece of pieces) {
-    stream.push(piece);
-    events.push(...stream.take());
-  }
-  stream.end();
-  events.push(...stream.take());
-  return { events, fault: stream.fault?.code };
-}
-
-function read(text: string, limits?: Partial<UpstreamLimits>): Outcome {
-  return decode([Buffer.from(text)], limits);
+function read(text: string, limits?: Partial<UpstreamLimits>): DecodedStream {
+  return decodeStream([Buffer.from(text)], limits);
 }
 
 /** The events between a first token and the end. */
-function readAmid(...lines: readonly string[]): Outcome {
+function readAmid(...lines: readonly string[]): DecodedStream {
   return read([textEvent('a'), ...lines, finishEvent(), DONE].join(''));
 }
 
@@ -322,12 +306,12 @@ describe('limits', () => {
       Buffer.from(big.slice(index * 100, (index + 1) * 100)),
     );
     expect(read(textEvent('a') + big, { eventBytesMax: 1000 })).toEqual({ events: [A], fault: 'upstream-too-large' });
-    expect(decode([Buffer.from(textEvent('a')), ...pieces], { eventBytesMax: 1000 })).toEqual({
+    expect(decodeStream([Buffer.from(textEvent('a')), ...pieces], { eventBytesMax: 1000 })).toEqual({
       events: [A],
       fault: 'upstream-too-large',
     });
     expect(
-      decode([Buffer.from(textEvent('a')), Buffer.from(`: ${'x'.repeat(2000)}`)], { eventBytesMax: 1000 }).fault,
+      decodeStream([Buffer.from(textEvent('a')), Buffer.from(`: ${'x'.repeat(2000)}`)], { eventBytesMax: 1000 }).fault,
     ).toBe('upstream-too-large');
   });
 
@@ -347,7 +331,7 @@ describe('limits', () => {
   it('one response, of events without content', () => {
     const nothing = Buffer.from(deltaEvent({}));
     expect(
-      decode(
+      decodeStream(
         Array.from({ length: 100 }, () => nothing),
         { streamBytesMax: 50 * nothing.length },
       ).fault,
@@ -387,7 +371,7 @@ describe('any cut of the bytes', () => {
           const bytes = Buffer.from(`${[...body, end].join('').replaceAll('\n', eol)}:\n`);
           const places = [...new Set(cuts.map((cut) => cut % (bytes.length + 1)))].sort((a, b) => a - b);
           const pieces = [0, ...places].map((start, index) => bytes.subarray(start, places[index]));
-          expect(decode(pieces)).toEqual(decode([bytes]));
+          expect(decodeStream(pieces)).toEqual(decodeStream([bytes]));
         },
       ),
       { numRuns: 500 },
@@ -398,7 +382,7 @@ describe('any cut of the bytes', () => {
     const bytes = Buffer.from(
       textEvent('naïve 👩‍🚀 🇩🇪 \u2028') + deltaEvent({ reasoning: '思考' }) + finishEvent() + DONE,
     );
-    const outcome = decode(Array.from(bytes, (_byte, index) => bytes.subarray(index, index + 1)));
+    const outcome = decodeStream(Array.from(bytes, (_byte, index) => bytes.subarray(index, index + 1)));
     expect(outcome.events).toEqual([
       { type: 'text', text: 'naïve 👩‍🚀 🇩🇪 \u2028' },
       { type: 'reasoning', text: '思考' },

@@ -2,27 +2,9 @@
 // gives the same events in pieces that allow that as byte by byte, which never does.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { ProviderEvent } from '../../../src/worker/provider.ts';
-import { ChatCompletionsStream } from '../../../src/worker/providers/openai/chat-completions-stream.ts';
 import { UsualChunk } from '../../../src/worker/providers/openai/usual-chunk.ts';
 import { DEFAULT_UPSTREAM_LIMITS } from '../../../src/worker/providers/upstream/upstream-limits.ts';
-
-interface Heard {
-  readonly events: readonly ProviderEvent[];
-  readonly fault: string | undefined;
-}
-
-function hear(pieces: Iterable<Buffer>, eventBytesMax: number): Heard {
-  const stream = new ChatCompletionsStream({ ...DEFAULT_UPSTREAM_LIMITS, eventBytesMax });
-  const events: ProviderEvent[] = [];
-  for (const piece of pieces) {
-    stream.push(piece);
-    events.push(...stream.take());
-  }
-  stream.end();
-  events.push(...stream.take());
-  return { events, fault: stream.fault?.code };
-}
+import { decodeStream } from './decoded-stream.ts';
 
 const byteByByte = (bytes: Buffer): Buffer[] => [...bytes].map((byte) => Buffer.from([byte]));
 
@@ -129,10 +111,10 @@ it('gives the same events as a stream that is parsed whole, for any chunks in an
       fc.array(fc.nat(), { maxLength: 4 }),
       fc.constantFrom(DEFAULT_UPSTREAM_LIMITS.eventBytesMax, 90),
       (all, joins, cuts, eventBytesMax) => {
-        const expected = hear(byteByByte(Buffer.concat(all)), eventBytesMax);
+        const expected = decodeStream(byteByByte(Buffer.concat(all)), { eventBytesMax });
         // Where one event is over the limit, its pieces decide how soon that is noticed.
         if (expected.fault === 'upstream-too-large') return;
-        expect(hear(inPieces(all, joins, cuts), eventBytesMax)).toEqual(expected);
+        expect(decodeStream(inPieces(all, joins, cuts), { eventBytesMax })).toEqual(expected);
       },
     ),
     { numRuns: 5_000 },
@@ -173,8 +155,13 @@ describe('a usual chunk', () => {
     ['with the field of an error', '{"choices":[{"delta":{"content":"one"},"error":null}]}'],
     ['that is a failure', '{"choices":[{"delta":{"content":"one"}}],"error":{"code":500}}'],
     ['that is a whole answer', '{"object":"chat.completion","choices":[{"delta":{"content":"one"}}]}'],
-  ])('is none %s', (_what, data) => {
+  ])('is not learned from a chunk %s', (_what, data) => {
     expect(UsualChunk.learn(Buffer.from(`data: ${data}\n\n`), 'one')).toBeUndefined();
+  });
+
+  it('is not learned from a text that another field has as two tokens', () => {
+    const data = '{"content":"a","b":1,"choices":[{"delta":{"content":"a\\","}}]}';
+    expect(UsualChunk.learn(Buffer.from(`data: ${data}\n\n`), 'a",')).toBeUndefined();
   });
 
   it('is not read where the bytes are not UTF-8, or end early', () => {

@@ -43,7 +43,8 @@ export class UsualChunk {
     if (place === null) return undefined;
     const from = place.index + place[0].length;
     const to = from + text.length;
-    if (data.slice(from, to) !== text || data[to] !== '"') return undefined;
+    // A text with a quote could be equal to several tokens.
+    if (data.slice(from - 1, to + 1) !== JSON.stringify(text)) return undefined;
     const [before, after] = [data.slice(0, from), data.slice(to)];
     return saysOnly(data, text) && isContent(data, before + OTHER_TEXT + after)
       ? new UsualChunk(FIELD + before, after + END)
