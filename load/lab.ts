@@ -6,7 +6,8 @@
 //   node dist-load/load/lab.js [rounds=6] [seconds=8] [loads=200x20,400x20,500x20] [systems=fetch-proxy,…]
 //     [searches=3] [step=1000] [top=40000] [beyond=1,1.5,2] [tls=1] [name=lab]
 import { loadavg } from 'node:os';
-import { pause, withBench, type Window } from './lab/bench.ts';
+import { setTimeout as pause } from 'node:timers/promises';
+import { withBench, type Window } from './lab/bench.ts';
 import { readPlan, rotated, type LabPlan, type Load } from './lab/plan.ts';
 import { RATE, search } from './lab/search.ts';
 import type { BeyondSample, LabResults, SearchSample } from './lab/results-page.ts';

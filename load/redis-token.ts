@@ -1,10 +1,11 @@
-// What a token costs on Redis, and whom: CPU of Redis, of the node that writes and of the node that follows, for each
-// delivered token, and the time from when a token was due until a tail has it. Every chat has one append under way, as
+// What a token costs on Redis: CPU of Redis, of the node that writes and of the node that follows, for each delivered
+// token, and the time from when a token was due until a tail has it. Every chat has one append under way, as
 // a run's writer has: what comes meanwhile joins the next record. The writer and the reader are processes of their own.
 // A microscope: there is no model server, no gateway and no client.
 //   npm run build:load && node dist-load/load/redis-token.js [chats=200] [perSecond=20] [seconds=8] [core, for all]
 import { fork, spawnSync, type ChildProcess } from 'node:child_process';
 import { once, setMaxListeners } from 'node:events';
+import { setTimeout as pause } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import type { BrokerEngine } from '../src/broker/broker.ts';
 import { parseLiteTopicName, type LiteTopicName } from '../src/broker/lite-topic.ts';
@@ -201,10 +202,6 @@ async function follow(url: string): Promise<void> {
     else for (const chat of question) void tail(chat);
     process.send?.('done');
   });
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 const [role, url = ''] = process.argv.slice(2);

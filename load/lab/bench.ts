@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { setTimeout as pause } from 'node:timers/promises';
 import { freePort, listening, RedisProcess } from '../redis-process.ts';
 import { makeCertificate } from './certificate.ts';
 import { Histogram } from './histogram.ts';
@@ -57,39 +58,25 @@ export interface Window {
   readonly labCpuPercent: number;
 }
 
-export class Bench {
-  readonly #system: System;
-  readonly #options: BenchOptions;
-  readonly #folder: string;
-  readonly #secret: string;
-  readonly #model: PinnedProcess;
-  readonly #viewer: PinnedProcess;
-  readonly #redis: RedisProcess | undefined;
-  readonly #port: number;
+interface BenchParts {
+  readonly system: System;
+  readonly rate: number;
+  readonly folder: string;
+  readonly secret: string;
+  readonly model: PinnedProcess;
+  readonly viewer: PinnedProcess;
+  readonly redis: RedisProcess | undefined;
+  readonly port: number;
   readonly process: PinnedProcess;
+}
+
+export class Bench {
+  readonly process: PinnedProcess;
+  readonly #parts: BenchParts;
   #chats = 0;
 
-  private constructor(
-    system: System,
-    options: BenchOptions,
-    parts: {
-      readonly folder: string;
-      readonly secret: string;
-      readonly model: PinnedProcess;
-      readonly viewer: PinnedProcess;
-      readonly redis: RedisProcess | undefined;
-      readonly port: number;
-      readonly process: PinnedProcess;
-    },
-  ) {
-    this.#system = system;
-    this.#options = options;
-    this.#folder = parts.folder;
-    this.#secret = parts.secret;
-    this.#model = parts.model;
-    this.#viewer = parts.viewer;
-    this.#redis = parts.redis;
-    this.#port = parts.port;
+  private constructor(parts: BenchParts) {
+    this.#parts = parts;
     this.process = parts.process;
   }
 
@@ -125,7 +112,7 @@ export class Bench {
       nodeOptions: options.nodeOptions ?? [],
     });
     await Promise.all([model.alive(listening(modelPort)), started.alive(listening(port))]);
-    return new Bench(system, options, { folder, secret, model, viewer, redis, port, process: started });
+    return new Bench({ system, rate: options.rate, folder, secret, model, viewer, redis, port, process: started });
   }
 
   get chats(): number {
@@ -134,42 +121,43 @@ export class Bench {
 
   /** So many chats more, each with one viewer. */
   async open(chats: number): Promise<void> {
-    const prompt = `say ${ANSWER_SECONDS * this.#options.rate} at ${this.#options.rate}/s`;
-    const wire = this.#system.wire(this.#secret);
-    await this.#viewer.ask({ do: 'open', port: this.#port, wire, chats, prompt } satisfies ToViewer);
+    const { system, rate, secret, viewer, port } = this.#parts;
+    const prompt = `say ${ANSWER_SECONDS * rate} at ${rate}/s`;
+    await viewer.ask({ do: 'open', port, wire: system.wire(secret), chats, prompt } satisfies ToViewer);
     this.#chats += chats;
   }
 
   async measure(seconds: number): Promise<Window> {
-    this.#viewer.tell({ do: 'mark' } satisfies ToViewer);
-    this.#model.tell({ do: 'mark' } satisfies ToModel);
+    const { rate, model, viewer, redis } = this.#parts;
+    viewer.tell({ do: 'mark' } satisfies ToViewer);
+    model.tell({ do: 'mark' } satisfies ToModel);
     const before = this.#cpu();
     const begunMs = performance.now();
     await pause(seconds * 1000);
     const after = this.#cpu();
     const wallMs = performance.now() - begunMs;
-    const seen = (await this.#viewer.ask({ do: 'take' } satisfies ToViewer)) as ViewerFigures;
-    const { lateP99Ms } = (await this.#model.ask({ do: 'take' } satisfies ToModel)) as ModelFigures;
+    const seen = (await viewer.ask({ do: 'take' } satisfies ToViewer)) as ViewerFigures;
+    const { lateP99Ms } = (await model.ask({ do: 'take' } satisfies ToModel)) as ModelFigures;
     const ages = Histogram.from(seen.ages);
-    const offered = this.#chats * this.#options.rate;
+    const offered = this.#chats * rate;
     const delivered = (seen.tokens / seen.wallMs) * 1000;
-    const [node, redis, lab] = [after.node - before.node, after.redis - before.redis, after.lab - before.lab];
+    const [node, ofRedis, lab] = [after.node - before.node, after.redis - before.redis, after.lab - before.lab];
     const micros = (ms: number): number => rounded((ms * 1000) / ((delivered * wallMs) / 1000), 1);
     return {
       offeredPerSecond: offered,
       deliveredPerSecond: Math.round(delivered),
       deliveredShare: rounded(delivered / offered, 3),
       nodeMicros: micros(node),
-      redisMicros: micros(redis),
-      micros: micros(node + redis),
-      cpuPercent: Math.round(((node + redis) / wallMs) * 100),
+      redisMicros: micros(ofRedis),
+      micros: micros(node + ofRedis),
+      cpuPercent: Math.round(((node + ofRedis) / wallMs) * 100),
       p50Ms: rounded(ages.quantile(0.5), 1),
       p99Ms: rounded(ages.quantile(0.99), 1),
       maxMs: rounded(ages.maxMs, 1),
       eventsPerToken: rounded(seen.events / seen.tokens, 2),
       bytesPerToken: rounded(seen.bytes / seen.tokens, 1),
       residentMb: this.process.residentMb(),
-      redisResidentMb: this.#redis === undefined ? 0 : residentMbOf(this.#redis.pid),
+      redisResidentMb: redis === undefined ? 0 : residentMbOf(redis.pid),
       violations: seen.violations,
       lateP99Ms: rounded(lateP99Ms, 1),
       labCpuPercent: Math.round((lab / wallMs) * 100),
@@ -177,17 +165,15 @@ export class Bench {
   }
 
   async stop(): Promise<void> {
-    for (const one of [this.#viewer, this.process, this.#model]) await one.kill();
-    await this.#redis?.stop();
-    await rm(this.#folder, { recursive: true, force: true });
+    const { viewer, model, redis, folder } = this.#parts;
+    for (const one of [viewer, this.process, model]) await one.kill();
+    await redis?.stop();
+    await rm(folder, { recursive: true, force: true });
   }
 
   #cpu(): { readonly node: number; readonly redis: number; readonly lab: number } {
-    return {
-      node: this.process.cpuMs(),
-      redis: this.#redis?.cpuMs() ?? 0,
-      lab: this.#model.cpuMs() + this.#viewer.cpuMs(),
-    };
+    const { viewer, model, redis } = this.#parts;
+    return { node: this.process.cpuMs(), redis: redis?.cpuMs() ?? 0, lab: model.cpuMs() + viewer.cpuMs() };
   }
 }
 
@@ -202,10 +188,6 @@ export async function withBench<T>(
   } finally {
     await bench.stop();
   }
-}
-
-export function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function beside(script: string): string {

@@ -6,13 +6,14 @@
 // the folder that keeps the profile.
 //   node dist-load/load/lab/cost-by-stage.js [system=holdline] [chats=200] [rate=20] [seconds=10] [name]
 //   node dist-load/load/lab/cost-by-stage.js <file.cpuprofile> <tokens>
+import { setTimeout as pause } from 'node:timers/promises';
 import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describeRun, keepResults } from '../results.ts';
 import { PROFILE } from '../server-process.ts';
-import { pause, withBench, type Bench, type Window } from './bench.ts';
+import { withBench, type Bench, type Window } from './bench.ts';
 import { stagesTable, timeByStage, unattributed, type CpuProfile, type StageCost } from './stages.ts';
 import { SYSTEM_NAMES, SYSTEMS, type SystemName } from './systems.ts';
 

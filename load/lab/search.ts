@@ -1,6 +1,7 @@
 // The highest load that a system carries with p99 below a bound: chats are added step by step, and each step is measured
 // once its chats are open.
-import { pause, withBench, type Bench, type Window } from './bench.ts';
+import { setTimeout as pause } from 'node:timers/promises';
+import { withBench, type Bench, type Window } from './bench.ts';
 import type { System } from './systems.ts';
 
 /** From the due time of a token to its arrival. */

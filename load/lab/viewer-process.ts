@@ -1,6 +1,7 @@
 // The viewers of the lab, in a process of their own: one stream for each chat. Its parent says what to open, when to
 // begin counting, and when to answer with ViewerFigures.
 import { createSecretKey } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
 import { signToken } from '../../src/gateway/auth/jwt-signature.ts';
 import type { ToViewer, ViewerFigures } from './messages.ts';
 import { readSpeech } from './chunk-texts.ts';
@@ -38,10 +39,6 @@ async function open(opening: Opening): Promise<void> {
   }
   await Promise.race([Promise.all(opened), pause(OPEN_MS_MAX)]);
   process.send?.({ is: 'open' });
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 async function openChat({ port, wire, prompt }: Opening): Promise<void> {
