@@ -124,7 +124,7 @@ const UNDELIVERABLE: RunError = {
 export class Runs {
   /** The clock for the times in the events of runs. */
   readonly time: SteadyTime;
-  /** What takes more than a few ms of a turn. */
+  /** For what takes more than a few ms of a turn. One for the whole node: the slices of two would share a turn. */
   readonly longWork: LongWork;
   /** A prompt with a long history is not overtaken by a later prompt of its chat. */
   readonly #preparing = new OneByOne<LiteTopicName>();

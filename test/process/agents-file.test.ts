@@ -140,6 +140,11 @@ describe('the file of agents', () => {
       /^HOLDLINE_AGENTS: agents\.poet\.timeouts\.idleMs: must be integer$/,
     ],
     [
+      'has a timeout above an hour',
+      { agents: { poet: { ...POET, timeouts: { firstByteMs: 3_600_001 } } } },
+      /^HOLDLINE_AGENTS: agents\.poet\.timeouts\.firstByteMs: must be <= 3600000$/,
+    ],
+    [
       'tries again what may not be tried again',
       { agents: { poet: { model: 'm', takeover: 'fail', upstreamRetries: 2 } } },
       /^HOLDLINE_AGENTS: agents\.poet\.upstreamRetries: another attempt would fail with this takeover$/,
@@ -185,6 +190,11 @@ describe('the file of agents', () => {
       ['code', []],
       ['ready', ['seed']],
     ]);
+  });
+
+  it('may have a timeout of an hour', () => {
+    const agents = { poet: { ...POET, timeouts: { firstByteMs: 3_600_000, idleMs: 3_600_000 } } };
+    expect(configFaults({ HOLDLINE_AGENTS: agentsFile({ agents }) })).toEqual([]);
   });
 
   it('may have rates on every engine', () => {

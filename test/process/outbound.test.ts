@@ -102,11 +102,11 @@ describe('a proxy', () => {
     expect(through.asked).toMatchObject([{ method: 'POST', target: `${url}/chat/completions` }]);
   });
 
-  it('is passed by for the hosts in NO_PROXY', async () => {
+  it.each(['example.com,localhost', '*'])('is passed by for the hosts in NO_PROXY=%s', async (direct) => {
     const through = await proxy();
     const server = await serverFor(await secureModel(), {
       HTTPS_PROXY: `http://127.0.0.1:${through.port}`,
-      NO_PROXY: 'example.com,localhost',
+      NO_PROXY: direct,
       NODE_EXTRA_CA_CERTS: CERTIFICATE,
     });
     expect(await outcome(server)).toBe('through it');

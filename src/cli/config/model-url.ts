@@ -10,7 +10,7 @@ export function modelUrlFault(text: string, keyGoesTo: string): string | undefin
     : `must not carry credentials: give the key as ${keyGoesTo}`;
 }
 
-/** Refuses a key that no header can carry. Every request would be refused. */
+/** Refuses a key that no header can carry: with it, no request could be sent. */
 export function modelKeyFault(key: string): string | undefined {
   return /^[\x21-\x7e]+$/.test(key) ? undefined : 'has characters that no header can carry';
 }

@@ -2,12 +2,13 @@
 // decompression, because a compressed body of some kilobytes can be gigabytes of text.
 import type { StopSignal } from '../../base/stop-signal.ts';
 
-/** The part of a web stream that this file uses. */
+/** The part of a web stream that is used here and by the caller. */
 export interface ReadableBody {
   getReader(): {
     read(): Promise<{ readonly value?: Uint8Array | undefined }>;
     cancel(): Promise<void>;
   };
+  cancel(): Promise<void>;
 }
 
 /** Stops reading and closes the connection when the body is longer or the signal aborts. @throws Error in both cases */

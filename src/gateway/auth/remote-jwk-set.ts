@@ -25,7 +25,7 @@ export type FetchKeys = (
 ) => Promise<{
   readonly ok: boolean;
   readonly status: number;
-  readonly body: (ReadableBody & { cancel(): Promise<void> }) | null;
+  readonly body: ReadableBody | null;
 }>;
 
 export interface RemoteJwkSetDeps {

@@ -224,17 +224,6 @@ describe('a tail', () => {
     expect(await waiting).toEqual(['5m:end']);
   });
 
-  test('reads the log again after the subscription of the batches was renewed', async () => {
-    const topic = new SilentTopic();
-    topic.records.push('0');
-    const tail = topic.tail(0);
-    await read(tail);
-    const waiting = read(tail);
-    topic.records.push('while away');
-    topic.batches?.subscribed();
-    expect(await waiting).toEqual(['1m:while away']);
-  });
-
   test('reads the records of a lost message from the log', async () => {
     const topic = new SilentTopic();
     topic.records.push('0');
@@ -270,16 +259,19 @@ describe('a tail', () => {
     expect(await nextOf(tail)).toMatchObject({ kind: 'reset', reason: 'expired' });
   });
 
-  test('reads the log again after its subscription was renewed', async () => {
-    const topic = new SilentTopic();
-    topic.records.push('0');
-    const tail = topic.tail(0);
-    await read(tail);
-    const waiting = read(tail);
-    topic.records.push('while away');
-    topic.listener?.subscribed();
-    expect(await waiting).toEqual(['1m:while away']);
-  });
+  test.each(['listener', 'batches'] as const)(
+    'reads the log again after the subscription of its %s was renewed',
+    async (which) => {
+      const topic = new SilentTopic();
+      topic.records.push('0');
+      const tail = topic.tail(0);
+      await read(tail);
+      const waiting = read(tail);
+      topic.records.push('while away');
+      topic[which]?.subscribed();
+      expect(await waiting).toEqual(['1m:while away']);
+    },
+  );
 
   test('reads the log after a malformed message', async () => {
     const topic = new SilentTopic();

@@ -193,7 +193,7 @@ async function call(
   tags: readonly string[],
   args: readonly (string | number)[],
 ): Promise<RedisReply> {
-  // eslint-disable-next-line no-restricted-syntax -- at most APPEND_RECORDS_MAX records, or the writes of one batch
+  // eslint-disable-next-line no-restricted-syntax -- bounded by the limits of an append and of a batch
   const reply = redis.evalsha(script.sha, tags.length, ...tags, ...args) as Promise<RedisReply>;
   if (wait === undefined) return reply;
   const [answer] = await Promise.all([reply, wait.forWhatWasSent()]);

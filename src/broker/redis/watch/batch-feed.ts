@@ -8,12 +8,15 @@ import type { TopicWatch } from './topic-watch.ts';
 import { deliverBatch } from './watch-message.ts';
 
 export class BatchFeed implements ChannelListener {
+  readonly place: number;
   readonly #wakeList: WakeList;
   readonly #watches = new Map<LiteTopicName, TopicWatch>();
   #subscription: ChannelSubscription | undefined;
   #isOn = false;
 
-  constructor(wakeList: WakeList) {
+  /** `place`: of the batches (keys.ts). */
+  constructor(place: number, wakeList: WakeList) {
+    this.place = place;
     this.#wakeList = wakeList;
   }
 

@@ -72,8 +72,7 @@ export class WatchTable {
     const subscription = commands.subscribe(partition, commands.keys.topicChannel(topic), watch);
     const feed = this.#feedOf(partition);
     this.#watched.set(topic, { watch, subscription, feed });
-    const place = commands.keys.batchPlaceOf(partition);
-    feed.add(watch, () => commands.subscribe(place, commands.keys.batchChannel(place), feed));
+    feed.add(watch, () => commands.subscribe(feed.place, commands.keys.batchChannel(feed.place), feed));
     this.#scheduleRecheck();
     return watch;
   }
@@ -82,7 +81,7 @@ export class WatchTable {
     const place = this.#options.commands.keys.batchPlaceOf(partition);
     let feed = this.#feeds.get(place);
     if (feed === undefined) {
-      feed = new BatchFeed(this.#wakeList);
+      feed = new BatchFeed(place, this.#wakeList);
       this.#feeds.set(place, feed);
     }
     return feed;
@@ -113,7 +112,7 @@ export class WatchTable {
     feed.remove(watch);
     if (!feed.isEmpty) return;
     feed.close();
-    for (const [place, known] of this.#feeds) if (known === feed) this.#feeds.delete(place);
+    this.#feeds.delete(feed.place);
   }
 
   /** Reads the log, and tries again after a retryable error. The topic's readers only wait: they lose no record by an

@@ -137,7 +137,7 @@ function completionsUrl(baseUrl: string): URL {
   const url = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined;
   if (url?.protocol !== 'http:' && url?.protocol !== 'https:')
     throw new TypeError('the base URL of the model server is not an http URL');
-  // They would not be sent.
+  // A request would be sent without the credentials of its URL.
   if (url.username !== '' || url.password !== '')
     throw new TypeError('the base URL of the model server carries credentials; give the key apart');
   url.pathname = `${url.pathname.replace(/\/+$/, '')}/chat/completions`;

@@ -79,11 +79,15 @@ function described(
 /** The error of a request that failed before there was a response. */
 export function errorOfConnecting(error: unknown): ProviderError {
   const code = systemCode(error);
-  // Neither the network nor the server: undici refuses the request itself. A retry would not help.
+  // It is neither the network nor the server: undici refuses the request itself, so a retry would not help.
   if (code === undefined || OUR_FAULTS.has(code))
-    return new ProviderError('upstream-refused', `the model server cannot be asked so${FOR_THE_OPERATOR}`, {
-      detail: code,
-    });
+    return new ProviderError(
+      'upstream-refused',
+      `no request can be sent to the model server as it is configured${FOR_THE_OPERATOR}`,
+      {
+        detail: code,
+      },
+    );
   if (code.startsWith('HPE_')) return malformed(`the model server does not speak HTTP${FOR_THE_OPERATOR}`, code);
   return new ProviderError('upstream-unreachable', 'the model server cannot be reached', { detail: code });
 }
